@@ -1,0 +1,1 @@
+"""The Magma network, its processor and its checkpoints."""

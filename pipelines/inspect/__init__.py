@@ -1,0 +1,1 @@
+"""Looking at a dataset. Imports neither Beam nor torch."""

@@ -1,0 +1,204 @@
+"""The config of a curation job: frozen pydantic models, every default here.
+
+Thresholds survive a change of fps and resolution: lengths are fractions of the image diagonal, speeds diagonals per
+second, times seconds. Fields under `run` and `source.root` say how and where a job runs, not what it makes: they are
+left out of the config hash (pipelines/config.py).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Config(BaseModel):
+    """Closed and frozen: an unknown field is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class VideosSource(Config):
+    """Video files: paths, folders (searched through), globs; local or any URL that fsspec knows."""
+
+    name: Literal["videos"] = "videos"
+    uris: Annotated[list[str], Field(min_length=1)]
+    root: str = ""
+    """URIs in the data are relative to it; empty: the folder that all `uris` share"""
+    text: str = ""
+    licence: str = ""
+    extensions: list[str] = ["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "mpg", "mpeg", "ogv", "3gp"]
+    """what counts as a video inside a folder; a file or glob named outright is taken as it is"""
+
+
+class ManifestSource(Config):
+    """A CSV, JSONL or Parquet table, a row per record: uri, start_s, end_s, text, text_override, id, licence."""
+
+    name: Literal["manifest"] = "manifest"
+    path: str
+    root: str = ""
+    """`uri` of the rows is relative to it; empty: the folder of the table"""
+    licence: str = ""
+
+
+SourceConfig = Annotated[VideosSource | ManifestSource, Field(discriminator="name")]
+
+
+class DecodeConfig(Config):
+    backend: Literal["pyav", "decord"] = "pyav"
+    fps: Positive = 8.0
+    """frames per second of a clip; never more than the source has"""
+    long_side_px: Annotated[int, Field(ge=64)] = 512
+    """frames are shrunk to it, never enlarged"""
+    min_side_px: Annotated[int, Field(ge=1)] = 64
+    """videos whose shorter side is below it after shrinking are filtered(too_small)"""
+
+
+class ContentShots(Config):
+    """PySceneDetect's ContentDetector."""
+
+    name: Literal["content"] = "content"
+    threshold: Positive = 27.0
+    min_shot_s: Positive = 0.5
+
+
+class NoShots(Config):
+    """The segment is one shot (for datasets that are cut already)."""
+
+    name: Literal["none"] = "none"
+
+
+ShotsConfig = Annotated[ContentShots | NoShots, Field(discriminator="name")]
+
+
+class ClipsConfig(Config):
+    length_s: Positive = 2.0
+    stride_s: Positive = 2.0
+    min_length_s: Positive = 1.0
+    """the last clip of a shot may be this short; a shot shorter than it is filtered(too_short)"""
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> "ClipsConfig":
+        if self.min_length_s > self.length_s:
+            raise ValueError(f"min_length_s {self.min_length_s} is longer than length_s {self.length_s}; make it shorter")
+        return self
+
+
+class PointsConfig(Config):
+    """A grid of grid x grid query points on the reference frame, each in the middle of its cell (paper: s = 15)."""
+
+    grid: Annotated[int, Field(ge=2, le=128)] = 15
+
+
+class LucasKanadeTracker(Config):
+    """Pyramidal Lucas-Kanade (OpenCV), frame by frame, with a forward-backward check."""
+
+    name: Literal["lucas_kanade"] = "lucas_kanade"
+    window: Positive = 0.033
+    """side of the search window, in diagonals"""
+    levels: Annotated[int, Field(ge=0, le=8)] = 4
+    max_forward_backward: Positive = 0.0025
+    """a point whose way back misses its start by more is lost, in diagonals"""
+
+
+TrackerConfig = LucasKanadeTracker
+
+
+class HomographyCamera(Config):
+    """One homography per frame to the reference frame, by consensus over the visible points (MAGSAC)."""
+
+    name: Literal["homography"] = "homography"
+    max_residual: Positive = 0.004
+    """a point farther off than this does not agree, in diagonals"""
+    min_inlier_ratio: Share = 0.4
+    static_below: NotNegative = 0.004
+    """the camera stands still if no corner of the image ever moves farther, in diagonals"""
+
+
+class NoCamera(Config):
+    """The camera is known to stand still."""
+
+    name: Literal["none"] = "none"
+
+
+CameraConfig = Annotated[HomographyCamera | NoCamera, Field(discriminator="name")]
+
+
+class MotionConfig(Config):
+    min_visible_share: Share = 0.5
+    """a point counts if it is visible on the reference frame and in more than this share of the clip"""
+    min_usable_points: Annotated[int, Field(ge=4)] = 16
+    min_speed: NotNegative = 0.02
+    """moving: at least this mean speed, in diagonals per second"""
+    min_displacement: NotNegative = 0.02
+    """moving: and at some time at least this far from its start, in diagonals"""
+    min_moving_points: Annotated[int, Field(ge=1)] = 2
+    """fewer make a SoM sample: locate all marks (paper: at most one foreground track)"""
+
+
+class MarksConfig(Config):
+    max_moving_clusters: Annotated[int, Field(ge=1)] = 5
+    """k is drawn from 1..min(this, moving points); static points get 2k clusters (paper, algorithm 2)"""
+    min_gap: NotNegative = 0.05
+    """marks closer to one another than this are not both drawn, in diagonals"""
+
+
+class TextConfig(Config):
+    """Questions come from a template file; the answers' formats are fixed, programs parse them."""
+
+    templates: str = ""
+    """a YAML file in place of the built-in `pipelines/configs/prompts.yaml`"""
+    bins: Annotated[int, Field(ge=2)] = 256
+    """coordinates in text are whole numbers 0..bins-1 of the image's width and height"""
+    min_step_bins: NotNegative = 2.0
+    """trace points closer than this to the last one written are left out of the text"""
+    min_trace_share: Share = 0.25
+    """a trace with no more written points than this share of the steps is left out of the answer"""
+    min_speed_bins: NotNegative = 2.0
+    """a trace with less mean way between written points is left out of the answer"""
+    speed: bool = False
+    """the question also gives the mean speed of the marks"""
+
+
+class OutputConfig(Config):
+    clean: bool = True
+    """store the reference frame without marks too (`derive` needs it)"""
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 95
+    shard_cost_s: Positive = 600.0
+    """seconds of source video per shard; longer videos are spread over several"""
+
+
+class RunConfig(Config):
+    """How a job runs. Not in the config hash."""
+
+    max_quarantined: Share = 0.05
+    """a job with a larger share of quarantined records ends with exit code 3"""
+    deadline_s: Positive = 300.0
+    """work on one item that makes no progress for this long is quarantined(timeout)"""
+    probe_threads: Annotated[int, Field(ge=1)] = 8
+    """container headers read at once by the plan"""
+
+
+class JobConfig(Config):
+    recipe: Literal["video"] = "video"
+    dataset: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$")] = "videos"
+    """name of the dataset; part of every key"""
+    seed: int = 0
+    val_share: Share = 0.05
+    """share of the sources in split val; a source is never in two splits"""
+    limit: Annotated[int, Field(ge=0)] = 0
+    """read only this many records; 0: all"""
+    source: SourceConfig
+    decode: DecodeConfig = DecodeConfig()
+    shots: ShotsConfig = ContentShots()
+    clips: ClipsConfig = ClipsConfig()
+    points: PointsConfig = PointsConfig()
+    tracker: TrackerConfig = LucasKanadeTracker()
+    camera: CameraConfig = HomographyCamera()
+    motion: MotionConfig = MotionConfig()
+    marks: MarksConfig = MarksConfig()
+    text: TextConfig = TextConfig()
+    output: OutputConfig = OutputConfig()
+    run: RunConfig = RunConfig()

@@ -1,0 +1,168 @@
+"""What flows through a job between reading and writing: frozen values, numpy arrays inside.
+
+Letters: T time steps, N tracked points, H height, W width, R regions. Pixels are those of the clip (after rotation and
+resizing), x right, y down, origin at the outer corner of the top-left pixel: the centre of that pixel is (0.5, 0.5).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.sample import Sample
+
+Float = npt.NDArray[np.floating[Any]]
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Record:
+    """A row or file of the input, as a dataset parser gives it. Seconds; `end_s` is inf where the file's end is meant."""
+
+    record_id: str
+    uri: str
+    start_s: float = 0.0
+    end_s: float = float("inf")
+    text: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VideoRef:
+    """A record, or a part of a long one, as the plan hands it to a worker. `uri` is relative to the job's root."""
+
+    record_key: str
+    record_id: str
+    source_key: str
+    split: str
+    uri: str
+    part: int
+    start_s: float
+    end_s: float
+    text: str
+    licence: str
+    cost_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rejected:
+    """An expected "no": a short constant `reason` (schemas/reasons.py), what was measured, and the limit it missed."""
+
+    reason: str
+    value: float = float("nan")
+    threshold: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clip:
+    """Frames of one shot at an even rate; frame 0 is the reference frame. `frame_index` is its index in the source."""
+
+    key: str
+    ref: VideoRef
+    frames_THW3: npt.NDArray[np.uint8]
+    times_s_T: Float
+    fps: float
+    frame_index: int
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.frames_THW3.shape[2], self.frames_THW3.shape[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tracks:
+    """Point tracks in pixels; a point that is not visible keeps its last known position. `confidence_TN` in 0..1."""
+
+    xy_TN2: npt.NDArray[np.float32]
+    visible_TN: Bool
+    confidence_TN: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CameraMotion:
+    """`homographies_T33` maps frame t to the reference frame; all identity where the camera stands still."""
+
+    moving: bool
+    model: str
+    homographies_T33: npt.NDArray[np.float64]
+    inlier_ratio_T: Float
+    residual_px: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Motion:
+    """Tracks seen from the reference camera, and what moves. `usable_N`: seen long enough to be judged at all."""
+
+    steady_xy_TN2: Float
+    usable_N: Bool
+    moving_N: Bool
+    speed_N: Float
+    """mean speed after removal of the camera's motion, in image diagonals per second"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PointMark:
+    """A numbered mark on a tracked point; `kind` is "moving" or "static"."""
+
+    id: int
+    track: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tracked:
+    clip: Clip
+    tracks: Tracks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Steadied:
+    clip: Clip
+    tracks: Tracks
+    camera: CameraMotion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    clip: Clip
+    tracks: Tracks
+    camera: CameraMotion
+    motion: Motion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Marked:
+    clip: Clip
+    tracks: Tracks
+    camera: CameraMotion
+    motion: Motion
+    marks: tuple[PointMark, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishedSample:
+    """A sample before encoding: its annotation, its images by member name, its raw arrays by name (may be empty)."""
+
+    sample: Sample
+    source_key: str
+    images: dict[str, npt.NDArray[np.uint8]]
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedSample:
+    """What goes into the tar: members as (suffix, bytes) in order, and the sample's row of the index but its place."""
+
+    key: str
+    members: tuple[tuple[str, bytes], ...]
+    index_row: dict[str, Any]
+
+
+Row = dict[str, Any]
+Parser = Callable[[Row], Record]
+"""One row of a listing or table to a record; ValueError with the value and the cure where the row is bad."""
+
+Tracker = Callable[[Clip, Float], Tracks]
+"""Follows points_N2 (pixels, on frame 0) through a clip."""

@@ -1,0 +1,21 @@
+"""Every reason for which an input is not kept, and what each means to a person.
+
+A filter reason belongs to `filtered` rows; the last group belongs to `quarantined` rows that no exception explains.
+"""
+
+FILTERED = {
+    "too_short": "The shot is shorter than a clip may be, in seconds (clips.min_length_s).",
+    "too_small": "The shorter side of the picture, in pixels, is below what can be tracked (decode.min_side_px).",
+    "too_few_points": "Too few points could be placed or followed through most of the clip (motion.min_usable_points).",
+    "camera_fit": "No homography explains the camera's motion: the share of background points that agree, in the worst "
+    "frame, is below camera.min_inlier_ratio, so the traces could not be trusted.",
+    "duplicate_id": "Another record with the same id came first; ids must be unique within a dataset.",
+}
+
+QUARANTINED = {
+    "crashed": "The process that worked on this died twice at the same place.",
+    "timeout": "The work made no progress for longer than run.deadline_s and was stopped.",
+    "error": "The input could not be read or processed; `error` says what happened.",
+}
+
+MEANING = FILTERED | QUARANTINED

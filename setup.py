@@ -1,0 +1,19 @@
+"""Packages by name: workers of a remote runner get this project through `--setup_file=./setup.py`."""
+
+from setuptools import setup
+
+setup(
+    packages=[
+        "schemas",
+        "transforms",
+        "transforms.datasets",
+        "transforms.trackers",
+        "pipelines",
+        "pipelines.configs",
+        "pipelines.inspect",
+        "model",
+        "train",
+    ],
+    package_data={"pipelines.configs": ["*.yaml"]},
+    py_modules=["beam_runner"],
+)
