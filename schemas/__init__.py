@@ -1,1 +1,1 @@
-"""Contracts: pydantic configs and on-disk annotations, frozen values in flight, table columns. Imports nothing of ours."""
+"""Contracts: pydantic configs, on-disk annotations, values in flight, table columns. Imports nothing of ours."""

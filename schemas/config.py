@@ -82,7 +82,7 @@ class ClipsConfig(Config):
     @model_validator(mode="after")
     def _lengths_fit(self) -> "ClipsConfig":
         if self.min_length_s > self.length_s:
-            raise ValueError(f"min_length_s {self.min_length_s} is longer than length_s {self.length_s}; make it shorter")
+            raise ValueError(f"min_length_s {self.min_length_s} is above length_s {self.length_s}; make it shorter")
         return self
 
 

@@ -19,7 +19,7 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Record:
-    """A row or file of the input, as a dataset parser gives it. Seconds; `end_s` is inf where the file's end is meant."""
+    """A row or file of the input, as a dataset parser gives it. Seconds; `end_s` inf means the end of the file."""
 
     record_id: str
     uri: str
@@ -158,6 +158,23 @@ class EncodedSample:
     key: str
     members: tuple[tuple[str, bytes], ...]
     index_row: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LedgerRow:
+    """What became of a record or an item; the columns of `schemas.tables.LEDGER`. NaN: no such number."""
+
+    kind: str
+    key: str
+    record_key: str
+    record_id: str
+    uri: str
+    outcome: str
+    stage: str = ""
+    reason: str = ""
+    value: float = float("nan")
+    threshold: float = float("nan")
+    error: str = ""
 
 
 Row = dict[str, Any]

@@ -1,0 +1,123 @@
+"""Files of a dataset by URI: a local folder or anything fsspec knows. Every write is whole or not there at all.
+
+Locally a file is written under a temporary name, synced and renamed; an object store's single put is atomic already.
+"""
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.core import url_to_fs
+
+
+class OutputError(Exception):
+    """The dataset's folder can't be written; the message names it, the system's reason and the cure."""
+
+
+def is_remote(uri: str) -> bool:
+    return "://" in uri and not uri.startswith("file://")
+
+
+def join(root: str, *names: str) -> str:
+    return posixpath.join(root, *names)
+
+
+def exists(uri: str) -> bool:
+    fs, path = url_to_fs(uri)
+    return bool(fs.exists(path))
+
+
+def size(uri: str) -> int:
+    """Bytes; FileNotFoundError where there is no such file."""
+    fs, path = url_to_fs(uri)
+    return int(fs.info(path)["size"])
+
+
+def names(folder: str, suffix: str = "") -> list[str]:
+    """Sorted names of the files in a folder; none where the folder is not there."""
+    fs, path = url_to_fs(folder)
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return []
+    found = (posixpath.basename(entry["name"]) for entry in fs.ls(path, detail=True) if entry["type"] == "file")
+    return sorted(name for name in found if name.endswith(suffix) and not name.startswith("."))
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[BinaryIO]:
+    """Opens for reading bytes, seekable."""
+    with fsspec.open(uri, "rb") as file:
+        yield file
+
+
+def read_bytes(uri: str) -> bytes:
+    with reading(uri) as file:
+        return file.read()
+
+
+def remove(uri: str) -> None:
+    """Removes a file; nothing happens where there is none."""
+    fs, path = url_to_fs(uri)
+    if fs.exists(path):
+        fs.rm_file(path)
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[BinaryIO]:
+    """A new file that appears under `uri`, whole, when the block ends; an exception in the block leaves nothing."""
+    fs, path = url_to_fs(uri)
+    local = not is_remote(uri)
+    try:
+        if local:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder = str(Path(path).parent) if local else None
+        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=folder)
+    except OSError as error:
+        raise _explained(error, uri) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if local:
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+            _sync_folder(Path(path).parent)
+        else:
+            fs.put_file(temporary, path)
+    except OSError as error:
+        raise _explained(error, uri) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    with writing(uri) as file:
+        file.write(data)
+
+
+def remove_partials(folder: str) -> None:
+    """Clears what a killed writer left behind in a local folder. Only for the one who holds the dataset's lock."""
+    if not is_remote(folder) and Path(folder).is_dir():
+        for leftover in Path(folder).glob(".partial-*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, uri: str) -> Any:
+    return OutputError(
+        f"--out: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be written, "
+        "then run the same command again: it goes on where it stopped"
+    )
