@@ -9,14 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import fsspec
 from fsspec.core import url_to_fs
 
-
-class OutputError(Exception):
-    """The dataset's folder can't be written; the message names it, the system's reason and the cure."""
+from schemas.errors import UserError
 
 
 def is_remote(uri: str) -> bool:
@@ -72,28 +70,35 @@ def writing(uri: str) -> Iterator[BinaryIO]:
     """A new file that appears under `uri`, whole, when the block ends; an exception in the block leaves nothing."""
     fs, path = url_to_fs(uri)
     local = not is_remote(uri)
-    try:
+    with explained(uri):
         if local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        folder = str(Path(path).parent) if local else None
-        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=folder)
-    except OSError as error:
-        raise _explained(error, uri) from error
+        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=Path(path).parent if local else None)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if local:
+                Path(temporary).chmod(0o644)
+                Path(temporary).replace(path)
+                _sync_folder(Path(path).parent)
+            else:
+                fs.put_file(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turns the system's errors of writing into `UserError`."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if local:
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-            _sync_folder(Path(path).parent)
-        else:
-            fs.put_file(temporary, path)
+        yield
     except OSError as error:
-        raise _explained(error, uri) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise UserError(
+            f"--out: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be "
+            "written, then run the same command again: it goes on where it stopped"
+        ) from error
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -114,10 +119,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _explained(error: OSError, uri: str) -> Any:
-    return OutputError(
-        f"--out: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be written, "
-        "then run the same command again: it goes on where it stopped"
-    )

@@ -7,7 +7,7 @@ left out of the config hash (pipelines/config.py).
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -31,6 +31,11 @@ class VideosSource(Config):
     licence: str = ""
     extensions: list[str] = ["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "mpg", "mpeg", "ogv", "3gp"]
     """what counts as a video inside a folder; a file or glob named outright is taken as it is"""
+
+    @field_validator("uris", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class ManifestSource(Config):
@@ -148,8 +153,8 @@ class MarksConfig(Config):
 class TextConfig(Config):
     """Questions come from a template file; the answers' formats are fixed, programs parse them."""
 
-    templates: str = ""
-    """a YAML file in place of the built-in `pipelines/configs/prompts.yaml`"""
+    templates: str | dict[str, str] = ""
+    """the questions, or a YAML file with them, in place of the built-in `pipelines/configs/prompts.yaml`"""
     bins: Annotated[int, Field(ge=2)] = 256
     """coordinates in text are whole numbers 0..bins-1 of the image's width and height"""
     min_step_bins: NotNegative = 2.0

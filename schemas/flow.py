@@ -30,6 +30,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BadRow:
+    """A row of the input that is no record; `error` says what is wrong and what would be right."""
+
+    record_id: str
+    uri: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VideoRef:
     """A record, or a part of a long one, as the plan hands it to a worker. `uri` is relative to the job's root."""
 

@@ -4,11 +4,12 @@ Pixels of the stored image are the only coordinates: x to the right, y down, ori
 pixel. Every field is always present; what does not apply is an empty list or an empty string, never null.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Task = Literal["som", "tom", "action", "grounding", "qa"]
 TurnKind = Literal["semantic", "som", "tom", "action", "grounding", "qa"]
@@ -20,6 +21,23 @@ MARKED_MEMBER = "jpg"
 CLEAN_MEMBER = "clean.jpg"
 ANNOTATION_MEMBER = "json"
 ARRAYS_MEMBER = "npz"
+IMAGE_MEMBER = re.compile(r"jpg|clean\.jpg|img\d\d\.jpg")
+"""What follows `KEY.` for an image: the first marked one, the same without marks, further ones in the order of use."""
+
+ARRAYS = {
+    "tracks_xy_TN2": "float32",
+    "visible_TN": "bool",
+    "confidence_TN": "float16",
+    "moving_N": "bool",
+    "homographies_T33": "float64",
+    "inlier_ratio_T": "float64",
+    "times_s_T": "float64",
+    "regions_xyxy_R4": "float32",
+    "regions_score_R": "float32",
+    "regions_label_R": "string",
+    "regions_role_R": "string",
+}
+"""The arrays of `KEY.npz` and their types. Names end in their axes: T time steps, N points, R regions, digits as such."""
 
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 Box = Annotated[list[float], Field(max_length=4)]

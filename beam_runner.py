@@ -1,0 +1,174 @@
+"""The command line: `python beam_runner.py VERB …`, installed as `somtom VERB …`. Parses, loads the config, calls."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import TooMuchQuarantinedError, UserError
+
+_DONE, _FINDINGS, _MISTAKE, _QUARANTINED, _INTERRUPTED = 0, 1, 2, 3, 130
+
+_EPILOG = """\
+A config is a YAML file, or the name of one that comes along (video). Set fields with a.b=value, in YAML; paths are
+seen from where you are:
+  somtom try my_video.mp4
+  somtom run video source.uris=my_videos --out OUT
+  somtom run video source.name=manifest source.path=clips.csv clips.length_s=3 --out OUT --workers 8
+What follows a lone -- goes to Beam:
+  somtom run video source.uris=gs://b/videos --out gs://b/out -- --runner=DataflowRunner --region=europe-west4
+
+Exit codes: 0 done, 1 findings, 2 a mistake in what was asked (field, value, cure), 3 too much quarantined."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a verb; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = _parser().parse_args(words[:cut])
+    arguments.beam_flags = words[cut + 1 :]
+    try:
+        return int(arguments.call(arguments))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return _MISTAKE
+    except TooMuchQuarantinedError as error:
+        print(error, file=sys.stderr)
+        return _QUARANTINED
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipelines import job
+    from pipelines.config import load_config
+
+    overrides = [*arguments.overrides, *([f"limit={arguments.limit}"] if arguments.limit else [])]
+    config = load_config(arguments.config, overrides)
+    totals = job.run(config, arguments.out, arguments.workers, arguments.retry_failed, arguments.beam_flags)
+    print(job.summary(arguments.out, totals))
+    return _DONE
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from pipelines import job
+    from pipelines.config import load_config
+
+    print(job.show_plan(load_config(arguments.config, arguments.overrides)))
+    return _DONE
+
+
+def _try(arguments: argparse.Namespace) -> int:
+    from pipelines.config import load_config
+    from pipelines.trial import try_first
+
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    config = load_config("video", [f"source.uris=['{arguments.file}']", *arguments.overrides])
+    for line in try_first(config, arguments.folder):
+        print(line)
+    return _DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from pipelines import job
+
+    print(job.status(arguments.out))
+    return _DONE
+
+
+def _finish(arguments: argparse.Namespace) -> int:
+    from pipelines import job
+
+    print(job.summary(arguments.out, job.finish_alone(arguments.out, arguments.max_quarantined)))
+    return _DONE
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    from pipelines.inspect.lint import lint
+
+    findings = 0
+    for findings, line in enumerate(lint(arguments.out), start=1):  # noqa: B007
+        print(line)
+    print(f"{findings} findings" if findings else "no findings", file=sys.stderr)
+    return _FINDINGS if findings else _DONE
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from pipelines.inspect.explain import explain
+
+    print(explain(arguments.out, arguments.key))
+    return _DONE
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    from pipelines.inspect.contact_sheet import contact_sheet
+
+    contact_sheet(arguments.out, arguments.sample, arguments.seed).save(arguments.png)
+    print(arguments.png)
+    return _DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="somtom",
+        description="Set-of-Mark and Trace-of-Mark supervision from raw video.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    verb = verbs.add_parser("try", help="one video to a marked picture and a trace animation, in seconds")
+    verb.add_argument("file", metavar="FILE|URL")
+    verb.add_argument("overrides", nargs="*", metavar="a.b=value")
+    verb.add_argument("--folder", type=Path, default=Path(), help="where the pictures go (here)")
+    verb.set_defaults(call=_try)
+
+    verb = verbs.add_parser("run", help="curate a dataset, or go on with one that was interrupted")
+    _add_config(verb)
+    verb.add_argument("--out", required=True, metavar="URI", help="folder or bucket of the dataset")
+    verb.add_argument("--workers", type=int, default=0, metavar="N", help="processes (one per core)")
+    verb.add_argument("--limit", type=int, default=0, metavar="N", help="read only the first N records")
+    verb.add_argument("--retry-failed", action="store_true", help="make shards with quarantined rows again")
+    verb.set_defaults(call=_run)
+
+    verb = verbs.add_parser("plan", help="what a run would read and make; writes nothing")
+    _add_config(verb)
+    verb.set_defaults(call=_plan)
+
+    verb = _add_out_verb(verbs, "status", "where a job stands")
+    verb.set_defaults(call=_status)
+
+    verb = _add_out_verb(verbs, "finish", "the last act alone: index, ledger, card, job.json from finished shards")
+    verb.add_argument("--max-quarantined", type=float, default=0.05, metavar="SHARE", help="see run.max_quarantined")
+    verb.set_defaults(call=_finish)
+
+    verb = _add_out_verb(verbs, "lint", "checks every promise that the files can show; a line per finding")
+    verb.set_defaults(call=_lint)
+
+    verb = _add_out_verb(verbs, "explain", "why something was kept or dropped; without KEY, every reason with examples")
+    verb.add_argument("key", nargs="?", default="", metavar="KEY", help="a key, a record id or a URI")
+    verb.set_defaults(call=_explain)
+
+    verb = _add_out_verb(verbs, "preview", "a contact sheet of samples, as PNG")
+    verb.add_argument("--png", type=Path, default=Path("preview.png"), help="the file to write (preview.png)")
+    verb.add_argument("--sample", type=int, default=12, metavar="N", help="how many samples (12)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones")
+    verb.set_defaults(call=_preview)
+    return top
+
+
+def _add_config(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("config", metavar="CONFIG", help="a YAML file, or a ready one by name: video")
+    verb.add_argument("overrides", nargs="*", metavar="a.b=value", help="fields to set, e.g. source.uris=my_videos")
+
+
+def _add_out_verb(verbs: Any, name: str, what: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=what)
+    verb.add_argument("out", metavar="OUT", help="folder or bucket of the dataset")
+    return verb
+
+
+if __name__ == "__main__":
+    sys.exit(main())

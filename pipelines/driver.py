@@ -1,0 +1,257 @@
+"""The one driver: takes records through a recipe's steps and gives a ledger row for every record and item.
+
+It owns iteration, order, exceptions, batches across records and the timing of each step. A step is a plain function:
+it gives a value or `Rejected`; what it raises is caught here and nowhere else, and quarantines what it was given.
+"""
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from schemas.flow import EncodedSample, LedgerRow, Rejected, VideoRef
+from schemas.tables import OUTCOMES
+from transforms.footage import FootageError
+
+Seconds = dict[str, float]
+"""Step name -> seconds spent in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A named step. With `batch` above 1, `run` takes and gives a list of as many values, across records."""
+
+    name: str
+    run: Callable[[Any], Any]
+    batch: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Opens a record, splits it into items (key, value or Rejected), takes each item through the steps.
+
+    What `open` gives has a `close()`; the last step gives an EncodedSample. `root` is left out of error messages, so
+    that they do not depend on where the inputs lie.
+    """
+
+    open: Step
+    split: Step
+    steps: Sequence[Step]
+    root: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of an item, or, with `row.kind` "record", of a whole record: its last event."""
+
+    ref: VideoRef
+    row: LedgerRow
+    sample: EncodedSample | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failed:
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RecordEnd:
+    failure: _Failed | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Element:
+    ref: VideoRef
+    key: str
+    value: Any
+    stage: str = ""
+
+    @property
+    def live(self) -> bool:
+        return not isinstance(self.value, Rejected | _Failed | _Known | _RecordEnd)
+
+
+def run_records(
+    recipe: Recipe,
+    refs: Iterable[VideoRef],
+    seconds: Seconds,
+    on_begin: Callable[[VideoRef, str], None] = lambda ref, key: None,
+    known: Mapping[str, str] | None = None,
+    one_at_a_time: bool = False,
+) -> Iterator[Done]:
+    """Takes records through a recipe, in order; memory holds one item, or one batch.
+
+    Args:
+        seconds: counted up as the work goes on.
+        on_begin: hears of each record (key "") and each item just before work on it begins.
+        known: item key -> outcome of items settled in an earlier try: no work is done and no event given for them.
+        one_at_a_time: no batches, so that there is never more than one item in work.
+    """
+    stream = _items(recipe, refs, seconds, on_begin, known or {})
+    for step in recipe.steps:
+        stream = _through(step, 1 if one_at_a_time else step.batch, recipe.root, stream, seconds)
+    outcomes: list[str] = []
+    for element in stream:
+        if isinstance(element.value, _RecordEnd):
+            yield from _record_end(element, element.value.failure, outcomes)
+            outcomes = []
+        elif isinstance(element.value, _Known):
+            outcomes.append(element.value.outcome)
+        else:
+            done = _item_done(element)
+            outcomes.append(done.row.outcome)
+            yield done
+
+
+def best_outcome(outcomes: Iterable[str]) -> str:
+    """The best of some outcomes: kept before filtered before quarantined."""
+    return min(outcomes, key=OUTCOMES.index)
+
+
+def item_row(ref: VideoRef, key: str, outcome: str, **why: Any) -> LedgerRow:
+    """A ledger row for an item; `why`: stage, reason, value, threshold, error."""
+    return _row(ref, "item", key, outcome, why)
+
+
+def ended(ref: VideoRef, outcomes: Iterable[str]) -> Iterator[Done]:
+    """The last event of a record whose items had these outcomes."""
+    yield Done(ref=ref, row=_row(ref, "record", ref.record_key, best_outcome(outcomes), {}))
+
+
+def broken_off(ref: VideoRef, outcomes: Sequence[str], **why: Any) -> Iterator[Done]:
+    """The last events of a record on which work broke off: what is missing of it is one more item, quarantined."""
+    yield Done(ref=ref, row=item_row(ref, f"{ref.record_key}-rest{ref.part}", "quarantined", **why))
+    if outcomes:
+        yield from ended(ref, [*outcomes, "quarantined"])
+    else:
+        yield Done(ref=ref, row=_row(ref, "record", ref.record_key, "quarantined", why))
+
+
+def _row(ref: VideoRef, kind: str, key: str, outcome: str, why: dict[str, Any]) -> LedgerRow:
+    return LedgerRow(
+        kind=kind, key=key, record_key=ref.record_key, record_id=ref.record_id, uri=ref.uri, outcome=outcome, **why
+    )
+
+
+def _items(
+    recipe: Recipe,
+    refs: Iterable[VideoRef],
+    seconds: Seconds,
+    on_begin: Callable[[VideoRef, str], None],
+    known: Mapping[str, str],
+) -> Iterator[_Element]:
+    for ref in refs:
+        on_begin(ref, "")
+        failure = None
+        stage = recipe.open.name
+        try:
+            with _timed(seconds, stage):
+                opened = recipe.open.run(ref)
+            stage = recipe.split.name
+            with closing(opened):
+                items = iter(recipe.split.run(opened))
+                while True:
+                    with _timed(seconds, stage):
+                        key, value = next(items, ("", None))
+                    if not key:
+                        break
+                    if key in known:
+                        value = _Known(outcome=known[key])
+                    else:
+                        on_begin(ref, key)
+                    yield _Element(ref=ref, key=key, value=value, stage=stage)
+        except Exception as error:  # noqa: BLE001  the one seam: what a record raises becomes its ledger row
+            failure = _Failed(stage=stage, error=_explained(error, recipe.root))
+        yield _Element(ref=ref, key="", value=_RecordEnd(failure=failure))
+
+
+def _through(step: Step, batch: int, root: str, stream: Iterator[_Element], seconds: Seconds) -> Iterator[_Element]:
+    """Elements in order, each live one taken through a step."""
+    waiting: list[_Element] = []
+    for element in stream:
+        waiting.append(element)
+        n_live = sum(held.live for held in waiting)
+        if n_live == 0 or n_live >= batch:
+            yield from _flushed(step, root, waiting, seconds)
+            waiting = []
+    yield from _flushed(step, root, waiting, seconds)
+
+
+def _flushed(step: Step, root: str, waiting: list[_Element], seconds: Seconds) -> Iterator[_Element]:
+    live = [element for element in waiting if element.live]
+    results = iter(_attempt(step, root, [element.value for element in live], seconds))
+    for element in waiting:
+        yield replace(element, value=next(results), stage=step.name) if element.live else element
+
+
+def _attempt(step: Step, root: str, values: list[Any], seconds: Seconds) -> list[Any]:
+    """A step's results; a batch that fails is tried again one by one, so that one bad item costs only itself."""
+    if not values:
+        return []
+    try:
+        with _timed(seconds, step.name):
+            results = step.run(values) if step.batch > 1 else [step.run(values[0])]
+        if len(results) != len(values):
+            raise ValueError(f"step {step.name} gave {len(results)} results for {len(values)} values")
+        return list(results)
+    except Exception as error:  # noqa: BLE001  the one seam: what a step raises becomes the item's ledger row
+        if len(values) > 1:
+            return [result for value in values for result in _attempt(step, root, [value], seconds)]
+        return [_Failed(stage=step.name, error=_explained(error, root))]
+
+
+def _item_done(element: _Element) -> Done:
+    ref, key = element.ref, element.key
+    match element.value:
+        case EncodedSample() as sample:
+            return Done(ref=ref, row=item_row(ref, key, "kept"), sample=sample)
+        case Rejected(reason=reason, value=value, threshold=threshold):
+            value = value if math.isnan(value) else round(value, 6)
+            why = {"stage": element.stage, "reason": reason, "value": value, "threshold": threshold}
+            return Done(ref=ref, row=item_row(ref, key, "filtered", **why))
+        case _Failed() as failed:
+            return Done(ref=ref, row=item_row(ref, key, "quarantined", **_why(failed)))
+        case other:
+            raise TypeError(f"the last step gave {type(other).__name__}, want an EncodedSample")
+
+
+def _record_end(element: _Element, failure: _Failed | None, outcomes: list[str]) -> Iterator[Done]:
+    if failure is None and not outcomes:
+        failure = _Failed(stage="split", error="the record gave no items")
+    yield from broken_off(element.ref, outcomes, **_why(failure)) if failure else ended(element.ref, outcomes)
+
+
+def _why(failed: _Failed) -> dict[str, str]:
+    return {"stage": failed.stage, "reason": "error", "error": failed.error}
+
+
+def _explained(error: Exception, root: str) -> str:
+    """What happened, in a form that depends neither on this machine nor on where the inputs lie."""
+    message = " ".join(str(error).split())
+    if root:
+        message = message.replace(root.rstrip("/") + "/", "")
+    if isinstance(error, FootageError):
+        return message
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {message}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {message} ({PurePath(frame.filename).name}:{frame.lineno})"
+
+
+@contextmanager
+def _timed(seconds: Seconds, name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

@@ -1,0 +1,167 @@
+"""Act three: merges the sidecars into index and ledger, checks that nothing was lost, writes card and, last, job.json.
+
+Streams shard by shard; memory does not grow with the number of samples.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.card import dataset_card
+from pipelines.curate import seconds_uri
+from pipelines.driver import best_outcome
+from pipelines.plan import Plan, ledger_uri, read_plan
+from pipelines.recipes import parts_of
+from pipelines.shards import read_sidecar, sidecar_uri
+from pipelines.tables import table_writer
+from schemas.config import JobConfig
+from schemas.errors import UserError
+from schemas.sample import SCHEMA_VERSION
+from schemas.tables import INDEX, LEDGER, OUTCOMES
+
+
+class ConservationError(Exception):
+    """The sums are off: a bug, never an input's fault."""
+
+
+@dataclass
+class Totals:
+    """Counts over a whole dataset."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    items: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
+    licences: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
+    tars: dict[str, list[str]] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, dict[str, int]]:
+        """The counts as plain values, every outcome named."""
+        return {
+            "records": {outcome: self.records[outcome] for outcome in OUTCOMES},
+            "items": {outcome: self.items[outcome] for outcome in OUTCOMES},
+            "reasons": dict(sorted(self.reasons.items())),
+            "samples per split": dict(sorted(self.splits.items())),
+            "samples per task": dict(sorted(self.tasks.items())),
+        }
+
+    def quarantined_share(self) -> float:
+        return self.records["quarantined"] / max(1, self.records.total())
+
+
+def finish(out: str, max_quarantined: float) -> Totals:
+    """Writes ledger, index, card and, unless too much is quarantined, job.json.
+
+    Raises:
+        UserError: not every shard is there.
+        ConservationError: rows are missing or come twice.
+    """
+    plan = read_plan(out)
+    if plan is None:
+        raise UserError(f"{out}: there is no plan; start with `run CONFIG --out {out}`")
+    missing = [name for name in plan.shard_names() if not store.exists(sidecar_uri(out, name))]
+    if missing:
+        raise UserError(f"{out}: {len(missing)} shards are not done, the first is {missing[0]}; run the job again")
+    store.remove(store.join(out, "job.json"))
+    totals = Totals()
+    with (
+        table_writer(store.join(out, "ledger.parquet"), LEDGER) as ledger,
+        table_writer(store.join(out, "index.parquet"), INDEX) as index,
+    ):
+        for row in _merged(out, plan, index, totals):
+            _count(totals, row)
+            ledger(row)
+    if totals.records.total() != plan.records:
+        raise ConservationError(f"{plan.records} records were planned but {totals.records.total()} have a ledger row")
+    _write_card(out, plan, totals)
+    if totals.quarantined_share() <= max_quarantined:
+        _write_job(out, plan, totals)
+    return totals
+
+
+def _merged(out: str, plan: Plan, index: Callable[[dict[str, Any]], None], totals: Totals) -> Iterator[dict[str, Any]]:
+    """All ledger rows: items as they come, a record's row after the last shard that holds a part of it."""
+    open_record: dict[str, Any] | None = None
+    for split in sorted(plan.shards):
+        totals.tars[split] = []
+        for shard in (name for name in plan.shard_names() if name.startswith(f"{split}-")):
+            table, counts = read_sidecar(out, shard)
+            totals.members.update(counts.members)
+            if counts.tar_size:
+                totals.tars[split].append(f"{shard}.tar")
+            for row in table.to_pylist():
+                if row["kind"] == "item":
+                    if row["outcome"] == "kept":
+                        index(row)
+                        _count_sample(totals, row)
+                    yield row
+                elif open_record and open_record["record_key"] == row["record_key"]:
+                    open_record = _joined(open_record, row)
+                else:
+                    if open_record:
+                        yield open_record
+                    open_record = row
+    if open_record:
+        yield open_record
+    with store.reading(ledger_uri(out)) as file, pq.ParquetFile(file) as rejected:
+        for batch in rejected.iter_batches():
+            yield from batch.to_pylist()
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """One row for a record of which two shards hold parts: the better outcome."""
+    return first if best_outcome([first["outcome"], second["outcome"]]) == first["outcome"] else second
+
+
+def _count(totals: Totals, row: dict[str, Any]) -> None:
+    counter = totals.records if row["kind"] == "record" else totals.items
+    counter[row["outcome"]] += 1
+    if row["reason"]:
+        totals.reasons[f"{row['kind']} {row['outcome']}: {row['reason']}"] += 1
+
+
+def _count_sample(totals: Totals, row: dict[str, Any]) -> None:
+    totals.splits[row["split"]] += 1
+    totals.tasks.update(row["tasks"])
+    if row["licence"]:
+        totals.licences.add(row["licence"])
+
+
+def _write_card(out: str, plan: Plan, totals: Totals) -> None:
+    card = dataset_card(
+        dataset=plan.dataset,
+        counts=totals.plain(),
+        splits=totals.tars,
+        members=totals.members,
+        licences=sorted(totals.licences),
+        parts=parts_of(JobConfig.model_validate(plan.config)),
+        config_hash=plan.config_hash,
+        code_version=plan.code_version,
+    )
+    store.write_bytes(store.join(out, "README.md"), card.encode())
+
+
+def _write_job(out: str, plan: Plan, totals: Totals) -> None:
+    seconds: Counter[str] = Counter()
+    for shard in plan.shard_names():
+        if store.exists(seconds_uri(out, shard)):
+            seconds.update(json.loads(store.read_bytes(seconds_uri(out, shard))))
+    job = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": plan.dataset,
+        "config": plan.config,
+        "config_hash": plan.config_hash,
+        "code_version": plan.code_version,
+        "versions": plan.versions,
+        "shards": [name for split in sorted(totals.tars) for name in totals.tars[split]],
+        "counts": totals.plain(),
+        "seconds": {step: round(spent, 3) for step, spent in seconds.items()},
+    }
+    store.write_bytes(store.join(out, "job.json"), json.dumps(job, indent=1, ensure_ascii=False).encode())

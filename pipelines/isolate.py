@@ -1,0 +1,193 @@
+"""Runs records in a child process, so that one that kills or hangs its process costs only itself.
+
+The parent feeds records and reads events; it knows what the child was at. What dies is tried once more, with records
+taken one at a time; what dies again, or makes no progress within the deadline, becomes a ledger row and the rest goes
+on. `python -m pipelines.isolate FD` is the child: nothing of the caller's main module is needed.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pipelines.driver import Done, Seconds, broken_off, item_row, run_records
+from pipelines.recipes import build_recipe
+from schemas.config import JobConfig
+from schemas.errors import UserError
+from schemas.flow import LedgerRow, VideoRef
+
+_START_S = 300.0
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begin:
+    position: int
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    seconds: Seconds
+
+
+@dataclass
+class _Progress:
+    """Where the work on a shard stands, as far as the parent knows."""
+
+    first: int = 0
+    """position of the first record that has not ended"""
+    known: dict[str, str] = field(default_factory=dict)
+    """outcomes of that record's items so far, by key"""
+    begun: list[tuple[int, str]] = field(default_factory=list)
+    """records (key "") and items, by position, that have begun and not ended"""
+    deaths: Counter[tuple[int, str]] = field(default_factory=Counter)
+
+    def end(self, row: LedgerRow) -> None:
+        if row.kind == "record":
+            self.begun = [begun for begun in self.begun if begun[0] != self.first]
+            self.first += 1
+            self.known.clear()
+        else:
+            self.known[row.key] = row.outcome
+            self.begun = [begun for begun in self.begun if begun != (self.first, row.key)]
+
+    def in_work(self) -> list[tuple[int, str]]:
+        """What a death may be due to: the items in work or, between items, the record."""
+        return [begun for begun in self.begun if begun[1]] or self.begun
+
+
+class Worker:
+    """A child process and the recipe it holds; started when first needed, kept from shard to shard."""
+
+    def __init__(self, config: JobConfig) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def run(self, refs: Sequence[VideoRef], seconds: Seconds) -> Iterator[Done]:
+        """Every record's events in order, as `run_records` gives them, whatever happens to the child."""
+        progress = _Progress()
+        while progress.first < len(refs):
+            death = yield from self._run_from(refs, progress, seconds)
+            if death:
+                for done in _settled(refs, progress, death):
+                    progress.end(done.row)
+                    yield done
+                progress.begun.clear()
+
+    def close(self) -> None:
+        """Ends the child."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+        self._connection = self._process = None
+
+    def _run_from(self, refs: Sequence[VideoRef], progress: _Progress, seconds: Seconds) -> Generator[Done, None, str]:
+        """Events until all records have ended (returns "") or the child has died or hung (returns how)."""
+        connection = self._started()
+        start = progress.first
+        try:
+            connection.send((list(refs[start:]), dict(progress.known), bool(progress.deaths)))
+            while connection.poll(self._config.run.deadline_s):
+                match connection.recv():
+                    case _Begin(position=position, key=key):
+                        progress.begun.append((start + position, key))
+                    case Done() as done:
+                        progress.end(done.row)
+                        yield done
+                    case _End(seconds=spent):
+                        for name, value in spent.items():
+                            seconds[name] = seconds.get(name, 0.0) + value
+                        return ""
+            self.close()
+            return "timeout"
+        except (EOFError, ConnectionError):
+            self.close()
+            return "crashed"
+
+    def _started(self) -> Connection:
+        if self._connection is not None:
+            return self._connection
+        ours, theirs = Pipe()
+        code = str(Path(__file__).parent.parent)
+        environment = dict(os.environ, **dict.fromkeys(_ONE_THREAD, "1"))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [code, environment.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.isolate", str(theirs.fileno())],
+            stdin=subprocess.PIPE,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        self._connection = ours
+        try:
+            ours.send(self._config)
+            problem = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"
+        except (EOFError, ConnectionError):
+            problem = "the process ended at once"
+        if problem:
+            self.close()
+            raise UserError(f"a worker process could not start: {problem}")
+        return ours
+
+
+def _settled(refs: Sequence[VideoRef], progress: _Progress, how: str) -> Iterator[Done]:
+    """The rows of what the child was at, if this was its last chance; none if it is to be tried once more."""
+    suspects = progress.in_work() or [(progress.first, "")]
+    progress.deaths.update(suspects)
+    (position, key), alone = suspects[0], len(suspects) == 1
+    if not alone or (how == "crashed" and progress.deaths[position, key] < 2):
+        return
+    ref = refs[position]
+    why = {"stage": "worker", "reason": how, "error": f"{how} while {'working on this clip' if key else 'opening it'}"}
+    if key:
+        yield Done(ref=ref, row=item_row(ref, key, "quarantined", **why))
+    else:
+        yield from broken_off(ref, list(progress.known.values()), **why)
+
+
+def main(descriptor: int) -> None:
+    """The child: gets a config, then lists of records; sends events. Ends when its parent does."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    connection = Connection(descriptor)
+    config = connection.recv()
+    try:
+        recipe = build_recipe(config)
+    except Exception as error:  # noqa: BLE001  told to the parent, which raises it
+        connection.send(f"{type(error).__name__}: {error}")
+        return
+    connection.send("")
+    with suppress(EOFError, ConnectionError):
+        while True:
+            refs, known, one_at_a_time = connection.recv()
+            positions = {id(ref): position for position, ref in enumerate(refs)}
+            seconds: Seconds = {}
+
+            def tell(ref: VideoRef, key: str, positions: dict[int, int] = positions) -> None:
+                connection.send(_Begin(position=positions[id(ref)], key=key))
+
+            for done in run_records(recipe, refs, seconds, tell, known, one_at_a_time):
+                connection.send(done)
+            connection.send(_End(seconds=seconds))
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of our standard input and never writes to it: its end is the parent's end."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    from pipelines import isolate
+
+    isolate.main(int(sys.argv[1]))

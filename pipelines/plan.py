@@ -1,0 +1,294 @@
+"""Act one: from a source's rows to one small Parquet part per shard, and `plan.json`, written last.
+
+Rows stream through two passes over files on disk, so that memory does not grow with the number of records: by record
+key (ids that come twice), then by source key (a split holds whole sources, a source's records lie side by side).
+"""
+
+import json
+import math
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import sources, store
+from pipelines.config import config_hash, hashed_part
+from pipelines.tables import table_writer
+from pipelines.version import code_version, library_versions
+from schemas.config import JobConfig
+from schemas.flow import BadRow, LedgerRow, Record, VideoRef
+from schemas.tables import LEDGER, PLAN
+from transforms.datasets import build_parser
+from transforms.footage import FootageError, probe_duration_s
+from transforms.keys import record_key, source_key, split_of
+
+_BUCKETS = 64
+_UNKNOWN_COST_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `plan/plan.json` says: what was asked, with what, and how many shards it makes."""
+
+    config: dict[str, Any]
+    """the part of the config that the hash covers"""
+    config_hash: str
+    code_version: str
+    versions: dict[str, str]
+    dataset: str
+    records: int
+    bad_records: int
+    parts: int
+    """of the records that go to shards; a long video has several"""
+    shards: dict[str, int]
+    cost_s: float
+    left_out: dict[str, int] = field(default_factory=dict)
+    schema_version: int = 1
+
+    def shard_names(self) -> list[str]:
+        return [shard_name(split, number) for split in sorted(self.shards) for number in range(self.shards[split])]
+
+
+def shard_name(split: str, number: int) -> str:
+    return f"{split}-{number:06d}"
+
+
+def plan_uri(out: str) -> str:
+    return store.join(out, "plan", "plan.json")
+
+
+def ledger_uri(out: str) -> str:
+    """The ledger rows that the plan decided: rows that are no record, ids that came before."""
+    return store.join(out, "plan", "ledger.parquet")
+
+
+def read_plan(out: str) -> Plan | None:
+    """The plan of a dataset; None where none was finished."""
+    if not store.exists(plan_uri(out)):
+        return None
+    return Plan(**json.loads(store.read_bytes(plan_uri(out))))
+
+
+def read_refs(out: str, shard: str) -> list[VideoRef]:
+    """The records of one shard, in order."""
+    with store.reading(store.join(out, "plan", f"{shard}.parquet")) as file:
+        return [VideoRef(**row) for row in pq.read_table(file).to_pylist()]
+
+
+def make_plan(config: JobConfig, out: str, tell: Callable[[int], None] = lambda records: None) -> Plan:
+    """Reads the source and writes the plan under `out`; `tell` hears how many records were read so far."""
+    left_out: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="somtom-plan-") as scratch, table_writer(ledger_uri(out), LEDGER) as add:
+
+        def reject(row: LedgerRow) -> None:
+            counts["bad"] += 1
+            add({name: None if value != value else value for name, value in asdict(row).items()})
+
+        read = _records(config, left_out, counts, reject, tell)
+        unique = _without_twins(read, Path(scratch) / "records", reject)
+        parts = _parts(_probed(unique, config), config)
+        shards, n_parts, cost_s = _write_shards(parts, Path(scratch) / "sources", out, config.output.shard_cost_s)
+    plan = Plan(
+        config=hashed_part(config),
+        config_hash=config_hash(config),
+        code_version=code_version(),
+        versions=library_versions(),
+        dataset=config.dataset,
+        records=counts["read"],
+        bad_records=counts["bad"],
+        parts=n_parts,
+        shards=shards,
+        cost_s=round(cost_s, 3),
+        left_out=dict(sorted(left_out.items())),
+    )
+    store.write_bytes(plan_uri(out), json.dumps(asdict(plan), indent=1, ensure_ascii=False).encode())
+    return plan
+
+
+def _records(
+    config: JobConfig,
+    left_out: Counter[str],
+    counts: Counter[str],
+    reject: Callable[[LedgerRow], None],
+    tell: Callable[[int], None],
+) -> Iterator[dict[str, Any]]:
+    """Rows parsed to plain values with their keys; a row that is no record is rejected and counted."""
+    parse = build_parser(config.source)
+    for ordinal, row in enumerate(sources.read_rows(config.source, left_out)):
+        if config.limit and ordinal >= config.limit:
+            break
+        counts["read"] += 1
+        tell(counts["read"])
+        try:
+            record = row if isinstance(row, BadRow) else _storable(parse(row))
+        except ValueError as error:
+            where = str(row.get("uri") or "") if isinstance(row, dict) else ""
+            record = BadRow(record_id=f"row {ordinal + 1}", uri=where, error=str(error))
+        if isinstance(record, BadRow):
+            reject(_bad_row(config.dataset, ordinal, record))
+            continue
+        uri = sources.relative(config.source.root, record.uri)
+        yield {
+            **asdict(record),
+            "uri": uri,
+            "record_key": record_key(config.dataset, record.record_id),
+            "source_key": source_key(config.dataset, uri),
+            "ordinal": ordinal,
+        }
+
+
+def _storable(record: Record) -> Record:
+    for name in ("record_id", "uri", "text", "licence"):
+        value = getattr(record, name)
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            shown = value.encode("utf-8", "backslashreplace").decode()
+            raise ValueError(f"{name} '{shown}' is not valid UTF-8; rename or re-encode it") from error
+    return record
+
+
+def _bad_row(dataset: str, ordinal: int, bad: BadRow) -> LedgerRow:
+    key = record_key(dataset, f"row {ordinal}")
+    return LedgerRow(
+        kind="record",
+        key=f"{key}-row{ordinal}",
+        record_key=key,
+        record_id=bad.record_id,
+        uri=bad.uri.encode("utf-8", "backslashreplace").decode(),
+        outcome="quarantined",
+        stage="plan",
+        reason="error",
+        error=bad.error,
+    )
+
+
+def _without_twins(
+    rows: Iterable[dict[str, Any]], folder: Path, reject: Callable[[LedgerRow], None]
+) -> Iterator[dict[str, Any]]:
+    """Keeps the first record of each id; the others get a ledger row each."""
+    for bucket in _bucketed(rows, "record_key", folder):
+        bucket.sort(key=itemgetter("record_key", "ordinal"))
+        for key, twins in groupby(bucket, key=itemgetter("record_key")):
+            yield next(twins)
+            for number, twin in enumerate(twins, start=2):
+                reject(
+                    LedgerRow(
+                        kind="record",
+                        key=f"{key}-twin{number}",
+                        record_key=key,
+                        record_id=twin["record_id"],
+                        uri=twin["uri"],
+                        outcome="filtered",
+                        stage="plan",
+                        reason="duplicate_id",
+                        value=float(number),
+                        threshold=1.0,
+                    )
+                )
+
+
+def _probed(rows: Iterable[dict[str, Any]], config: JobConfig) -> Iterator[dict[str, Any]]:
+    """Adds `until_s`, where a record ends as far as its table or the file's header tells; NaN where neither does."""
+    threads = config.run.probe_threads
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque[tuple[dict[str, Any], Future[float] | None]] = deque()
+        for row in rows:
+            known = math.isfinite(row["end_s"])
+            ahead.append((row, None if known else pool.submit(_duration_s, config.source.root, row["uri"])))
+            if len(ahead) > 4 * threads:
+                yield _with_end(*ahead.popleft())
+        while ahead:
+            yield _with_end(*ahead.popleft())
+
+
+def _with_end(row: dict[str, Any], duration_s: Future[float] | None) -> dict[str, Any]:
+    return {**row, "until_s": duration_s.result() if duration_s else row["end_s"]}
+
+
+def _duration_s(root: str, uri: str) -> float:
+    """NaN for a file whose header can't be read: curating it will say why, at one place for all such files."""
+    try:
+        where = sources.locate(root, uri)
+        if not store.is_remote(where):
+            return probe_duration_s(where)
+        with store.reading(where) as file:
+            return probe_duration_s(file)
+    except (FootageError, OSError):
+        return math.nan
+
+
+def _parts(rows: Iterable[dict[str, Any]], config: JobConfig) -> Iterator[dict[str, Any]]:
+    """Cuts records longer than a shard into equal parts; only the last of a whole file is open-ended."""
+    for row in rows:
+        length_s = row.pop("until_s") - row["start_s"]
+        n_parts = max(1, math.ceil(length_s / config.output.shard_cost_s)) if math.isfinite(length_s) else 1
+        step_s = length_s / n_parts
+        split = split_of(row["source_key"], config.val_share)
+        for part in range(n_parts):
+            last = part == n_parts - 1
+            yield {
+                **row,
+                "split": split,
+                "part": part,
+                "start_s": round(row["start_s"] + part * step_s, 3) if part else row["start_s"],
+                "end_s": row["end_s"] if last else round(row["start_s"] + (part + 1) * step_s, 3),
+                "cost_s": max(step_s, _UNKNOWN_COST_S) if math.isfinite(step_s) else _UNKNOWN_COST_S,
+            }
+
+
+def _write_shards(
+    parts: Iterable[dict[str, Any]], folder: Path, out: str, shard_cost_s: float
+) -> tuple[dict[str, int], int, float]:
+    """Fills shards up to their cost, split by split; gives the shards per split, the parts and the whole cost."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    costs: Counter[str] = Counter()
+    shards: dict[str, int] = {}
+    n_parts, total_s = 0, 0.0
+
+    def close(split: str) -> None:
+        number = shards.get(split, 0)
+        table = pa.Table.from_pylist(runs.pop(split), schema=PLAN)
+        with store.writing(store.join(out, "plan", f"{shard_name(split, number)}.parquet")) as file:
+            pq.write_table(table, file)
+        shards[split] = number + 1
+        costs[split] = 0
+
+    for bucket in _bucketed(parts, "source_key", folder):
+        bucket.sort(key=itemgetter("source_key", "ordinal", "part"))
+        for row in bucket:
+            del row["ordinal"]
+            split, cost_s = row["split"], row["cost_s"]
+            if split in runs and costs[split] + cost_s > shard_cost_s * 1.001:
+                close(split)
+            runs.setdefault(split, []).append(row)
+            costs[split] += cost_s
+            total_s += cost_s
+            n_parts += 1
+    for split in sorted(runs):
+        close(split)
+    return shards, n_parts, total_s
+
+
+def _bucketed(rows: Iterable[dict[str, Any]], key: str, folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Spreads rows over files by the first hex digits of a key, then gives the files' rows back in order of the key."""
+    folder.mkdir()
+    files = [(folder / f"{number:02x}.jsonl").open("w", encoding="utf-8") for number in range(_BUCKETS)]
+    try:
+        for row in rows:
+            files[int(row[key][:4], 16) * _BUCKETS >> 16].write(json.dumps(row) + "\n")
+    finally:
+        for file in files:
+            file.close()
+    for file in files:
+        with Path(file.name).open(encoding="utf-8") as lines:
+            yield [cast(dict[str, Any], json.loads(line)) for line in lines]

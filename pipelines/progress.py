@@ -1,0 +1,105 @@
+"""What a running job shows: it watches the sidecars, so it tells the truth about any runner, here or elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pipelines import store
+from pipelines.shards import FOLDER, ShardCounts, read_sidecar_counts
+
+_POLL_S = 0.5
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass
+class Standing:
+    """What the sidecars of a dataset say so far."""
+
+    shards: dict[str, ShardCounts] = field(default_factory=dict)
+
+    def total(self, name: str) -> int:
+        return sum(getattr(counts, name) for counts in self.shards.values())
+
+
+def look(out: str, standing: Standing) -> None:
+    """Adds the sidecars that have come since."""
+    for name in store.names(store.join(out, FOLDER), ".parquet"):
+        shard = name.removesuffix(".parquet")
+        if shard not in standing.shards:
+            standing.shards[shard] = read_sidecar_counts(out, shard)
+
+
+def line(standing: Standing, n_shards: int, n_before: int, elapsed_s: float) -> str:
+    """One line: how far, what came of it, how fast, how long still. `n_before`: shards done before this run."""
+    done = len(standing.shards)
+    parts = [
+        f"{done}/{n_shards} shards",
+        f"{standing.total('items')} items: {standing.total('kept')} kept, {standing.total('filtered')} filtered, "
+        f"{standing.total('quarantined')} quarantined",
+    ]
+    fresh = done - n_before
+    if fresh and elapsed_s > 0:
+        parts.append(f"{fresh / elapsed_s * 60:.1f} shards/min")
+        parts.append(f"{_duration((n_shards - done) * elapsed_s / fresh)} left")
+    else:
+        parts.append(f"{_duration(elapsed_s)} so far")
+    return ", ".join(parts)
+
+
+class Teller:
+    """Writes to the terminal: one line that is rewritten, or plain lines now and then where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._last_s = time.monotonic()
+        self._width = 0
+
+    def update(self, text: str) -> None:
+        """Shows how things stand."""
+        now_s = time.monotonic()
+        if self._live:
+            print(f"\r{text.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+        elif now_s - self._last_s >= _PLAIN_EVERY_S:
+            self._last_s = now_s
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._live and self._width:
+            print(file=sys.stderr, flush=True)
+            self._width = 0
+
+
+@contextmanager
+def watching(out: str, n_shards: int, on_look: Callable[[Standing], None]) -> Iterator[Standing]:
+    """Looks at the sidecars and tells, in a thread of its own, while the block runs."""
+    standing = Standing()
+    look(out, standing)
+    n_before, start_s = len(standing.shards), time.monotonic()
+    teller, over = Teller(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_POLL_S):
+            look(out, standing)
+            on_look(standing)
+            teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield standing
+    finally:
+        over.set()
+        thread.join()
+        look(out, standing)
+        teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s))
+        teller.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

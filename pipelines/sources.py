@@ -1,0 +1,185 @@
+"""Reads listings and tables, never media: a source's rows, in an order that depends on names alone.
+
+URIs in the data are relative to the source's root, so that a job gives the same bytes wherever its inputs lie.
+"""
+
+import csv
+import io
+import json
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+
+from pipelines import store
+from schemas.config import ManifestSource, SourceConfig, VideosSource
+from schemas.errors import UserError
+from schemas.flow import BadRow, Row
+
+_GLOB = "*?["
+
+
+def resolve(source: SourceConfig) -> SourceConfig:
+    """Makes the root explicit and, for files and folders, every URI relative to it."""
+    match source:
+        case VideosSource():
+            uris = [_absolute(uri) for uri in source.uris]
+            root = _absolute(source.root) if source.root else _common_folder(uris)
+            return source.model_copy(update={"root": root, "uris": [_under(root, uri) for uri in uris]})
+        case ManifestSource():
+            path = _absolute(source.path)
+            root = _absolute(source.root) if source.root else posixpath.dirname(path)
+            return source.model_copy(update={"path": path, "root": root})
+
+
+def locate(root: str, uri: str) -> str:
+    """Where the file of a record lies."""
+    if "://" in uri or posixpath.isabs(uri):
+        return uri
+    return store.join(root, uri) if store.is_remote(root) else posixpath.normpath(store.join(root, uri))
+
+
+def relative(root: str, uri: str) -> str:
+    """A URI as the data names it: relative to the root where it lies under it."""
+    prefix = root.rstrip("/") + "/"
+    return uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+
+
+def read_rows(source: SourceConfig, left_out: Counter[str]) -> Iterator[Row | BadRow]:
+    """The rows of a resolved source. Counts into `left_out`, by ending, the files in folders that were not taken."""
+    match source:
+        case VideosSource():
+            yield from _list_videos(source, left_out)
+        case ManifestSource():
+            yield from _read_table(source.path)
+
+
+def _absolute(uri: str) -> str:
+    uri = uri.removeprefix("file://")
+    return uri.rstrip("/") if store.is_remote(uri) else Path(os.path.abspath(Path(uri).expanduser())).as_posix()  # noqa: PTH100
+
+
+def _fixed_part(uri: str) -> str:
+    """The URI up to the folder above its first glob character."""
+    cut = min((uri.find(char) for char in _GLOB if char in uri), default=-1)
+    return uri if cut < 0 or store.exists(uri) else posixpath.dirname(uri[:cut])
+
+
+def _common_folder(uris: list[str]) -> str:
+    folders = [fixed if _is_folder(fixed) else posixpath.dirname(fixed) for fixed in map(_fixed_part, uris)]
+    if len({folder.partition("://")[0] if "://" in folder else "" for folder in folders}) > 1:
+        raise UserError(f"source.uris: {', '.join(uris)} share no folder; give source.root, or run them as two jobs")
+    return (
+        posixpath.commonpath(folders).replace(":/", "://", 1) if "://" in folders[0] else posixpath.commonpath(folders)
+    )
+
+
+def _is_folder(uri: str) -> bool:
+    fs, path = url_to_fs(uri)
+    return bool(fs.isdir(path))
+
+
+def _under(root: str, uri: str) -> str:
+    if uri == root:
+        return "."
+    if relative(root, uri) == uri:
+        raise UserError(f"source.uris: {uri} does not lie under source.root {root}; choose a root that holds it")
+    return relative(root, uri)
+
+
+def _list_videos(source: VideosSource, left_out: Counter[str]) -> Iterator[Row]:
+    for uri in source.uris:
+        where = source.root if uri == "." else store.join(source.root, uri)
+        fs, path = url_to_fs(where)
+        n_before = 0
+        for found in _files(fs, path, source.extensions, left_out):
+            n_before += 1
+            full = fs.unstrip_protocol(found) if store.is_remote(where) else found
+            yield {"uri": relative(source.root, full)}
+        if not n_before:
+            raise UserError(
+                f"source.uris: no video in {where}; name a file, a folder or a glob that exists "
+                f"(in folders these endings count: {', '.join(source.extensions)})"
+            )
+
+
+def _files(fs: Any, path: str, extensions: list[str], left_out: Counter[str]) -> Iterator[str]:
+    if fs.isfile(path):
+        yield path
+    elif fs.isdir(path):
+        yield from _walk(fs, path, tuple(f".{extension}" for extension in extensions), left_out)
+    elif any(char in path for char in _GLOB):
+        yield from (found for found in sorted(fs.glob(path)) if fs.isfile(found))
+
+
+def _walk(fs: Any, folder: str, endings: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
+    entries = sorted(fs.ls(folder, detail=True), key=lambda entry: cast(str, entry["name"]))
+    for entry in entries:
+        name = entry["name"]
+        if posixpath.basename(name.rstrip("/")).startswith("."):
+            continue
+        if entry["type"] == "directory":
+            yield from _walk(fs, name, endings, left_out)
+        elif name.lower().endswith(endings):
+            yield name
+        elif name.rstrip("/") != folder.rstrip("/"):
+            left_out[posixpath.splitext(name)[1] or posixpath.basename(name)] += 1
+
+
+def _read_table(path: str) -> Iterator[Row | BadRow]:
+    readers: dict[str, Callable[[str], Iterator[Row | BadRow]]] = {
+        ".csv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".parquet": _read_parquet,
+    }
+    reader = readers.get(posixpath.splitext(path)[1].lower())
+    if reader is None:
+        raise UserError(f"source.path: {path} ends in none of {', '.join(readers)}; give a table of one of these kinds")
+    try:
+        yield from reader(path)
+    except FileNotFoundError as error:
+        raise UserError(f"source.path: {path} is not there; give the path of a table") from error
+
+
+def _read_csv(path: str) -> Iterator[Row]:
+    with store.reading(path) as file:
+        text = io.TextIOWrapper(cast(Any, file), encoding="utf-8-sig", errors="surrogateescape", newline="")
+        table = csv.DictReader(text)
+        _check_columns(path, list(table.fieldnames or []))
+        yield from (dict(row) for row in table)
+
+
+def _read_jsonl(path: str) -> Iterator[Row | BadRow]:
+    with store.reading(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                yield BadRow(
+                    record_id=f"line {number}", uri="", error=f"line {number} of the table is not JSON: {error}"
+                )
+                continue
+            if isinstance(row, dict):
+                yield row
+            else:
+                yield BadRow(record_id=f"line {number}", uri="", error=f"line {number} of the table is not an object")
+
+
+def _read_parquet(path: str) -> Iterator[Row]:
+    with store.reading(path) as file:
+        table = pq.ParquetFile(file)
+        _check_columns(path, table.schema_arrow.names)
+        for batch in table.iter_batches(batch_size=4096):
+            yield from batch.to_pylist()
+
+
+def _check_columns(path: str, names: list[str]) -> None:
+    if "uri" not in names:
+        raise UserError(f"source.path: {path} has no column uri (it has: {', '.join(names) or 'none'}); add one")

@@ -1,0 +1,80 @@
+"""`somtom try`: one video through the recipe, to a marked picture and an animation, in seconds."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from pipelines import sources
+from pipelines.animation import trace_gif
+from pipelines.driver import Recipe, Step, run_records
+from pipelines.recipes import build_recipe
+from pipelines.video import sample_builder
+from schemas.config import JobConfig
+from schemas.errors import UserError
+from schemas.flow import BadRow, EncodedSample, LedgerRow, Marked, VideoRef
+from schemas.sample import MARKED_MEMBER
+from transforms.datasets import build_parser
+from transforms.encoding import encode_sample
+from transforms.keys import record_key, source_key
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def try_first(config: JobConfig, folder: Path) -> Iterator[str]:
+    """Takes the first record of a source through the recipe up to its first kept clip; a line for each thing it meets.
+
+    Writes NAME.gif (raw tracks over the moving clip, traces over the steadied one) and NAME.jpg (the marked frame).
+    """
+    ref = _first_ref(config)
+    for done in run_records(_showing(config), [ref], {}):
+        if done.sample is None:
+            yield _told(done.row)
+            continue
+        for suffix, data in done.sample.members:
+            path = folder / f"{PurePosixPath(ref.uri).stem}.{suffix}"
+            path.write_bytes(data)
+            yield f"{done.row.key}: {path}"
+        return
+
+
+def _first_ref(config: JobConfig) -> VideoRef:
+    row = next(sources.read_rows(config.source, Counter()))
+    if isinstance(row, BadRow):
+        raise UserError(f"FILE: {row.error}")
+    record = build_parser(config.source)(row)
+    if record.uri.lower().endswith(_IMAGES):
+        raise UserError(f"FILE: {record.uri} is an image; marks on images need a region proposer, give a video")
+    return VideoRef(
+        record_key=record_key(config.dataset, record.record_id),
+        record_id=record.record_id,
+        source_key=source_key(config.dataset, record.uri),
+        split="train",
+        uri=record.uri,
+        part=0,
+        start_s=record.start_s,
+        end_s=record.end_s,
+        text=record.text,
+        licence=record.licence,
+        cost_s=math.nan,
+    )
+
+
+def _showing(config: JobConfig) -> Recipe:
+    """The recipe with its marks drawn for people, in place of a sample's members."""
+    recipe = build_recipe(config)
+    upto = next(number for number, step in enumerate(recipe.steps) if step.name == "marks")
+    build = sample_builder(config)
+
+    def show(marked: Marked) -> EncodedSample:
+        encoded = encode_sample(build(marked), jpeg_quality=config.output.jpeg_quality)
+        picture = dict(encoded.members)[MARKED_MEMBER]
+        return replace(encoded, members=(("gif", trace_gif(marked)), ("jpg", picture)))
+
+    return replace(recipe, steps=(*recipe.steps[: upto + 1], Step(name="show", run=show)))
+
+
+def _told(row: LedgerRow) -> str:
+    why = row.error or (f"{row.reason}, measured {row.value:g} against {row.threshold:g}" if row.reason else "")
+    return f"{row.kind} {row.key}: {row.outcome}{f' in step {row.stage}: {why}' if why else ''}"

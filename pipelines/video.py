@@ -1,0 +1,258 @@
+"""The video recipe: a segment of a video -> shots -> clips -> tracks -> camera motion removed -> marks -> sample."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pipelines import sources, store
+from pipelines.config import config_hash
+from pipelines.driver import Recipe, Step
+from pipelines.recipes import parts_of
+from pipelines.version import code_version
+from schemas.config import (
+    CameraConfig,
+    ContentShots,
+    DecodeConfig,
+    HomographyCamera,
+    JobConfig,
+    MarksConfig,
+    MotionConfig,
+    NoCamera,
+    NoShots,
+)
+from schemas.flow import (
+    Clip,
+    EncodedSample,
+    FinishedSample,
+    Judged,
+    Marked,
+    Rejected,
+    Steadied,
+    Tracked,
+    Tracker,
+    VideoRef,
+)
+from schemas.sample import Provenance
+from transforms.clips import cut_clips, sample_indices
+from transforms.encoding import encode_sample
+from transforms.footage import Footage, FootageError, fitted_size_wh, open_footage
+from transforms.homography import estimate_camera, identity_motion
+from transforms.keys import item_key, rng_for
+from transforms.marks import choose_marks
+from transforms.motion import judge_motion
+from transforms.points import grid_points
+from transforms.prompts import parse_templates
+from transforms.samples import build_sample
+from transforms.shots import find_shots
+from transforms.trackers import build_tracker
+
+_SHOT_SIDE_PX = 256
+"""Shots are found on frames of this long side: cuts are coarse, and detection costs as much as decoding otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpenVideo:
+    """A record's footage, open; `first` and `last` bound its frames (half-open)."""
+
+    ref: VideoRef
+    footage: Footage
+    first: int
+    last: int
+    files: ExitStack
+
+    def close(self) -> None:
+        self.files.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Span:
+    """A clip before decoding, in seconds of the footage."""
+
+    video: OpenVideo
+    key: str
+    start_s: float
+    end_s: float
+
+
+def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
+    """The steps of the video recipe; `tracker` replaces the configured one (your own function, or a fake)."""
+    track = tracker or build_tracker(config.tracker)
+    root, decode = config.source.root, config.decode
+    return Recipe(
+        root=root,
+        open=Step(name="open", run=lambda ref: open_video(ref, root, decode.backend)),
+        split=Step(name="shots", run=lambda video: split_video(video, config)),
+        steps=(
+            Step(name="decode", run=lambda span: decode_clip(span, decode)),
+            Step(name="track", run=lambda clip: track_points(clip, track, config.points.grid)),
+            Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
+            Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
+            Step(name="marks", run=lambda judged: mark(judged, config.marks, config)),
+            Step(name="sample", run=sample_builder(config)),
+            Step(name="encode", run=lambda finished: encode(finished, config.output.jpeg_quality)),
+        ),
+    )
+
+
+def open_video(ref: VideoRef, root: str, backend: str) -> OpenVideo:
+    """Opens a record's file and finds its frames by exact presentation time."""
+    files = ExitStack()
+    with ExitStack() as until_open:
+        until_open.enter_context(files)
+        where = sources.locate(root, ref.uri)
+        file = files.enter_context(store.reading(where)) if store.is_remote(where) else where
+        footage = files.enter_context(open_footage(file, backend))
+        first, last = footage.times_s.searchsorted([ref.start_s, ref.end_s])
+        if first == len(footage.times_s) and ref.part == 0:
+            raise FootageError(
+                f"the segment starts at {ref.start_s:g} s but the video ends at {footage.duration_s:g} s"
+            )
+        until_open.pop_all()
+    return OpenVideo(ref=ref, footage=footage, first=int(first), last=int(last), files=files)
+
+
+def split_video(video: OpenVideo, config: JobConfig) -> Iterator[tuple[str, Span | Rejected]]:
+    """Clips of the record's shots; a shot too short for one is an item too. Raises last if the file breaks off."""
+    footage, ref, clips = video.footage, video.ref, config.clips
+    short_side_px = min(fitted_size_wh(footage.size_wh, config.decode.long_side_px))
+    if short_side_px < config.decode.min_side_px:
+        least = config.decode.min_side_px
+        yield item_key(ref.record_key, ref.start_s), Rejected(reason="too_small", value=short_side_px, threshold=least)
+        return
+    shots, broken = _shots(video, config)
+    for start_s, end_s in shots:
+        spans = cut_clips(start_s, end_s, clips.length_s, clips.stride_s, clips.min_length_s)
+        for span_start_s, span_end_s in spans:
+            key = item_key(ref.record_key, span_start_s)
+            yield key, Span(video=video, key=key, start_s=span_start_s, end_s=span_end_s)
+        if not spans:
+            short = Rejected(reason="too_short", value=end_s - start_s, threshold=clips.min_length_s)
+            yield item_key(ref.record_key, start_s), short
+    if broken:
+        raise broken
+
+
+def _shots(video: OpenVideo, config: JobConfig) -> tuple[list[tuple[float, float]], FootageError | None]:
+    """The shots in seconds, and the error that ended the search early, if one did.
+
+    All are found before the first clip is decoded, so that both passes over the file read forward only.
+    """
+    footage, first, last = video.footage, video.first, video.last
+    if first == last:
+        return [(video.ref.start_s, video.ref.start_s)], None
+    found: list[tuple[float, float]] = []
+    match config.shots:
+        case NoShots():
+            return [(float(footage.times_s[first]), _end_s(footage, last))], None
+        case ContentShots(threshold=threshold, min_shot_s=min_shot_s):
+            frames = footage.frames(first, last, fitted_size_wh(footage.size_wh, _SHOT_SIDE_PX))
+            try:
+                for start, end in find_shots(frames, footage.times_s[first:last], threshold, min_shot_s):
+                    found.append((float(footage.times_s[first + start]), _end_s(footage, first + end)))
+            except FootageError as error:
+                return found, error
+            return found, None
+
+
+def _end_s(footage: Footage, last: int) -> float:
+    return float(footage.times_s[last]) if last < len(footage.times_s) else footage.duration_s
+
+
+def decode_clip(span: Span, decode: DecodeConfig) -> Clip:
+    """The frames of a clip, at the configured rate (never above the source's) and size."""
+    footage = span.video.footage
+    fps = min(decode.fps, footage.fps)
+    indices = sample_indices(footage.times_s, span.start_s, span.end_s, fps)
+    return Clip(
+        key=span.key,
+        ref=span.video.ref,
+        frames_THW3=footage.pick(indices, fitted_size_wh(footage.size_wh, decode.long_side_px)),
+        times_s_T=footage.times_s[indices],
+        fps=fps,
+        frame_index=int(indices[0]),
+    )
+
+
+def track_points(clip: Clip, tracker: Tracker, grid: int) -> Tracked:
+    return Tracked(clip=clip, tracks=tracker(clip, grid_points(clip.size_wh, grid)))
+
+
+def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | Rejected:
+    clip, tracks = tracked.clip, tracked.tracks
+    match config:
+        case NoCamera():
+            camera = identity_motion(len(clip.times_s_T))
+        case HomographyCamera():
+            found = estimate_camera(
+                tracks,
+                clip.size_wh,
+                max_residual=config.max_residual,
+                min_inlier_ratio=config.min_inlier_ratio,
+                static_below=config.static_below,
+            )
+            if isinstance(found, Rejected):
+                return found
+            camera = found
+    return Steadied(clip=clip, tracks=tracks, camera=camera)
+
+
+def find_moving(steadied: Steadied, config: MotionConfig) -> Judged | Rejected:
+    clip, tracks, camera = steadied.clip, steadied.tracks, steadied.camera
+    motion = judge_motion(
+        tracks,
+        camera,
+        clip.times_s_T,
+        clip.size_wh,
+        min_visible_share=config.min_visible_share,
+        min_usable_points=config.min_usable_points,
+        min_speed=config.min_speed,
+        min_displacement=config.min_displacement,
+    )
+    if isinstance(motion, Rejected):
+        return motion
+    return Judged(clip=clip, tracks=tracks, camera=camera, motion=motion)
+
+
+def mark(judged: Judged, config: MarksConfig, job: JobConfig) -> Marked:
+    marks = choose_marks(
+        judged.motion,
+        judged.tracks,
+        judged.clip.size_wh,
+        rng_for(job.seed, judged.clip.key, "marks"),
+        max_moving_clusters=config.max_moving_clusters,
+        min_moving_points=job.motion.min_moving_points,
+        min_gap=config.min_gap,
+    )
+    return Marked(clip=judged.clip, tracks=judged.tracks, camera=judged.camera, motion=judged.motion, marks=marks)
+
+
+def sample_builder(config: JobConfig) -> Any:
+    """A function Marked -> FinishedSample with everything that is the same for all samples made ready."""
+    text = config.text
+    templates = parse_templates(cast(dict[str, str], text.templates))
+    provenance = Provenance(
+        config_hash=config_hash(config),
+        code_version=code_version(),
+        parts=parts_of(config),
+    )
+
+    def build(marked: Marked) -> FinishedSample:
+        return build_sample(
+            marked,
+            dataset=config.dataset,
+            templates=templates,
+            bins=text.bins,
+            min_step_bins=text.min_step_bins,
+            min_trace_share=text.min_trace_share,
+            min_speed_bins=text.min_speed_bins,
+            speed=text.speed,
+            keep_clean=config.output.clean,
+            provenance=provenance,
+        )
+
+    return build
+
+
+def encode(finished: FinishedSample, jpeg_quality: int) -> EncodedSample:
+    return encode_sample(finished, jpeg_quality=jpeg_quality)
