@@ -34,6 +34,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> JobConfig:
 
 def check_config(raw: dict[str, Any]) -> JobConfig:
     """Validates a config given as plain values and resolves its source's root and its templates."""
+    raw = _with_default_names(raw)
     try:
         config = JobConfig.model_validate(raw)
     except ValidationError as error:
@@ -99,6 +100,16 @@ def _apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
         if path[-1] == "name" and target.get("name") != value:
             target.clear()
         target[path[-1]] = value
+
+
+def _with_default_names(raw: dict[str, Any]) -> dict[str, Any]:
+    """Parts given without a `name` are of the default kind: `shots.threshold=30` is enough."""
+    named = dict(raw)
+    for part, field in JobConfig.model_fields.items():
+        name = getattr(field.default, "name", None)
+        if name and isinstance(raw.get(part), dict):
+            named[part] = {"name": name, **raw[part]}
+    return named
 
 
 def _parse_override(text: str) -> tuple[list[str], Any]:

@@ -249,9 +249,7 @@ def ui(number: int = 0, regions: int = 3) -> FinishedSample:
         Turn(role="user", kind="grounding", content="<image>\nWhere is the button?"),
         Turn(role="assistant", kind="grounding", content="Coordinate: (0.16, 0.13). Mark: 0."),
     ]
-    sample = sample_of(
-        number, tasks=["grounding"], images=[_marked_image()], turns=turns, marks=marks, targets=targets
-    )
+    sample = sample_of(number, tasks=["grounding"], images=[_marked_image()], turns=turns, marks=marks, targets=targets)
     return finished(sample, {"jpg": picture(number), "clean.jpg": picture(number + 1000)}, arrays)
 
 

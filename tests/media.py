@@ -56,6 +56,7 @@ def write_video(
         rate = Fraction(fps).limit_denominator(1001)
         stream: Any = container.add_stream(codec, rate=rate, options={**quiet, **(options or {})})
         stream.width, stream.height, stream.pix_fmt = *size_wh, pix_fmt
+        stream.codec_context.thread_count = 1
         stream.gop_size, stream.codec_context.max_b_frames = gop, bframes
         if times is not None:
             stream.codec_context.time_base = Fraction(1, TICKS)

@@ -98,9 +98,11 @@ def decode_arrays(data: bytes) -> dict[str, npt.NDArray[Any]]:
 def _as_stored(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if name not in ARRAYS:
         raise ValueError(f"array {name!r} is not in the contract; want one of {', '.join(ARRAYS)}")
-    kind = np.dtype(np.str_) if ARRAYS[name] == "string" else np.dtype(ARRAYS[name])
+    is_text = ARRAYS[name] == "string"
+    kind = array.dtype if is_text else np.dtype(ARRAYS[name])
+    fits = array.dtype.kind == "U" if is_text else np.can_cast(array.dtype, kind, "same_kind")
     n_axes = len(name.rsplit("_", 1)[1])
-    if array.ndim != n_axes or not np.can_cast(array.dtype, kind, "same_kind"):
+    if array.ndim != n_axes or not fits:
         raise ValueError(f"array {name} is {array.dtype}{list(array.shape)}; want {ARRAYS[name]} with {n_axes} axes")
     # C order: the header would tell a transposed array from an equal one
     return np.ascontiguousarray(array, dtype=kind)

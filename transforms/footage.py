@@ -220,15 +220,16 @@ class PyavFootage:
 
 def _run_from_start(opened: Opened, index: FrameIndex) -> Iterator[tuple[int, Any]]:
     """(position, frame) from the first presented frame on. FootageError at damage, after the good frames before it."""
-    count = 0
+    count, reached = 0, -1
     for frame in decoded(opened):
-        position = count if index.serial else index.position(frame.pts)
         if not isinstance(frame, Damage):
+            position = count if index.serial else index.position(frame.pts)
             count += 1
             if position >= 0:
+                reached = position
                 yield position, frame
         elif count:
-            yield from _last_good(opened, index, frame, count)
+            yield from _last_good(opened, index, frame, reached)
 
 
 def _run_from_keyframe(opened: Opened, index: FrameIndex) -> Iterator[tuple[int, Any]]:
@@ -241,29 +242,33 @@ def _run_from_keyframe(opened: Opened, index: FrameIndex) -> Iterator[tuple[int,
     landing = next((p for p in source if not isinstance(p, Damage) and p.is_keyframe and p.pts is not None), None)
     if landing is None:
         return
-    floor_pts, floor = landing.pts, index.position_from(landing.pts)
+    floor_pts, reached = landing.pts, index.position_from(landing.pts) - 1
+    floor = reached + 1
     for frame in decoded(opened, chain([landing], source)):
-        position = index.position(frame.pts)
         if not isinstance(frame, Damage):
+            position = index.position(frame.pts)
             if position >= floor:
+                reached = position
                 yield position, frame
         elif frame.pts is None or frame.pts >= floor_pts:
-            yield from _last_good(opened, index, frame, floor)
+            yield from _last_good(opened, index, frame, reached)
 
 
-def _last_good(opened: Opened, index: FrameIndex, damage: Damage, floor: int) -> Iterator[tuple[int, Any]]:
+def _last_good(opened: Opened, index: FrameIndex, damage: Damage, reached: int) -> Iterator[tuple[int, Any]]:
     """The frames that the decoder still holds from before the damage; then FootageError with the time of the damage."""
-    count = len(index.times_s_F)
-    damaged = floor if index.serial else count if damage.pts is None else index.position_from(damage.pts)
+    damaged = len(index.times_s_F)
+    if damage.pts is not None and not index.serial:
+        damaged = index.position_from(damage.pts)
     try:
-        held = [] if index.serial else opened.stream.codec_context.decode(None)
+        held = opened.stream.codec_context.decode(None)
     except av.error.FFmpegError:
         held = []
     for frame in held:
-        position = index.position(frame.pts)
-        if floor <= position < damaged and not frame.is_corrupt:
+        position = reached + 1 if index.serial else index.position(frame.pts)
+        if reached < position < damaged and not frame.is_corrupt:
+            reached = position
             yield position, frame
-    time_s = index.times_s_F[min(damaged, count - 1)]
+    time_s = index.times_s_F[min(damaged, reached + 1, len(index.times_s_F) - 1)]
     raise FootageError(f"the video does not decode at {time_s:.3f} s ({damage.cause})")
 
 

@@ -6,7 +6,7 @@ Letters: F presented frames, in order of presentation; K keyframes.
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import av
@@ -26,7 +26,7 @@ _ONE_FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mjpeg", "pro
 
 _PROBED_FRAMES = 3
 _HELD_FRAMES = 3
-_ABSENT_S = 0.5
+_ABSENT_FRAMES = 3
 
 Int = npt.NDArray[np.int64]
 
@@ -56,6 +56,7 @@ class _Scan:
     """What the packets say. `pts_P` sorted, of packets that are not to be discarded; `stamped`: all had one."""
 
     pts_P: Int
+    end_pts: int
     keyframe_pts_K: Int
     count: int
     stamped: bool
@@ -89,9 +90,11 @@ class FrameIndex:
         return found if self.pts_F[found] == pts else -1
 
     def position_from(self, pts: int) -> int:
-        """Position of the first frame at or after this timestamp."""
+        """Position of the first frame at or after this timestamp; F where the order of stamps does not tell."""
         found = self.position(pts)
-        return found if found >= 0 else int(np.searchsorted(self.pts_F, pts, sorter=self.sorter_F))
+        if found < 0:
+            found = int(np.searchsorted(self.pts_F, pts)) if self.sorter_F is None else len(self.pts_F)
+        return found
 
 
 def open_stream(file: str | BinaryIO) -> Opened:
@@ -149,9 +152,8 @@ def decoded(opened: Opened, source: Iterable[Any] | None = None) -> Iterator[Any
         for frame in frames:
             held.append(frame)
             if frame.is_corrupt:
-                damage = Damage(pts=held[0].pts, cause="damaged picture")
+                yield from [Damage(pts=fallen.pts, cause="damaged picture") for fallen in held]
                 held.clear()
-                yield damage
             elif len(held) > hold:
                 yield held.popleft()
     yield from held
@@ -201,7 +203,7 @@ def build_index(file: str | BinaryIO) -> tuple[FrameIndex, Any, Opened]:
 
 def _scan(opened: Opened) -> _Scan:
     stamps, keyframes = array("q"), array("q")
-    count, stamped, broken = 0, True, ""
+    count, stamped, broken, end_pts = 0, True, "", 0
     for packet in packets(opened):
         if isinstance(packet, Damage):
             if packet.pts is None:
@@ -217,12 +219,20 @@ def _scan(opened: Opened) -> _Scan:
                 stamped = False
             elif not packet.is_discard:
                 stamps.append(packet.pts)
+                end_pts = max(end_pts, packet.pts + (packet.duration or 0))
         count += 1
     if not count:
         raise FootageError("no frames: the video stream is empty")
     pts_P = np.sort(np.frombuffer(stamps, np.int64))
     keyframe_pts_K = np.sort(np.frombuffer(keyframes, np.int64))
-    return _Scan(pts_P=pts_P, keyframe_pts_K=keyframe_pts_K, count=count, stamped=stamped, broken=broken)
+    return _Scan(
+        pts_P=pts_P,
+        end_pts=end_pts,
+        keyframe_pts_K=keyframe_pts_K,
+        count=count,
+        stamped=stamped,
+        broken=broken,
+    )
 
 
 def _believable(opened: Opened, scan: _Scan) -> bool:
@@ -253,8 +263,8 @@ def _by_decoding(opened: Opened, scan: _Scan) -> tuple[FrameIndex, Any]:
     stamped = True
     for frame in decoded(opened):
         if isinstance(frame, Damage):
-            if frame.pts is not None and first is not None:
-                damaged.append(frame.pts)
+            if first is not None:
+                damaged.append(frame.pts if frame.pts is not None else -1)
             continue
         first = frame if first is None else first
         stamped = stamped and frame.pts is not None
@@ -262,12 +272,14 @@ def _by_decoding(opened: Opened, scan: _Scan) -> tuple[FrameIndex, Any]:
     if first is None:
         raise FootageError("no frames: nothing in the video stream can be decoded")
     pts_F = np.frombuffer(stamps, np.int64)
-    if stamped and (np.diff(pts_F) > 0).all():
+    if stamped and -1 not in damaged and (np.diff(pts_F) > 0).all():
         pts_F = np.union1d(pts_F, np.frombuffer(damaged, np.int64))
+    elif damaged:
+        scan = replace(scan, broken=scan.broken or f"the video does not decode in {len(damaged)} places")
     if stamped and len(np.unique(pts_F)) == len(pts_F) and np.isin(pts_F, scan.pts_P).all():
         return _index(opened, scan, pts_F), first
     count = len(pts_F)
-    rate = float(opened.stream.average_rate or opened.stream.guessed_rate or 25)
+    rate = float(opened.stream.guessed_rate or 25)
     times_s_F = _seconds(np.sort(pts_F), opened.stream) if stamped else np.arange(count) / rate
     return FrameIndex(
         pts_F=np.arange(count),
@@ -305,19 +317,22 @@ def _seconds(pts_F: Int, stream: Any) -> npt.NDArray[np.float64]:
 
 
 def _defect(opened: Opened, scan: _Scan) -> str:
-    """What shows that packets are missing at the end: the table of an MP4, elsewhere the duration in the header."""
-    stream = opened.stream
-    listed = len(stream.index_entries) if "mp4" in opened.container.format.name else 0
+    """What shows that packets are missing at the end: the table of an MP4, the duration in other headers, or nothing.
+
+    A transport stream declares no length: the loss of its end shows only where a packet is cut in two.
+    """
+    stream, format_name = opened.stream, opened.container.format.name
+    listed = len(stream.index_entries) if "mp4" in format_name else 0
     if scan.broken or scan.count < listed:
         return scan.broken or f"the file ends early: {scan.count} of {listed} frames are there"
-    if listed or not len(scan.pts_P):
-        return ""
+    declared_s = 0.0
+    if format_name == "avi" and stream.duration:
+        declared_s = float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "").split(":")
-    declared_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    if len(tag) == 3 and all(part.replace(".", "", 1).isdigit() for part in tag):
+    if "matroska" in format_name and len(tag) == 3 and all(part.replace(".", "", 1).isdigit() for part in tag):
         declared_s = sum(float(part) * 60**power for part, power in zip(tag, (2, 1, 0), strict=True))
-    there_s = float(max(scan.pts_P[-1], scan.pts_P[-1] - scan.pts_P[0]) * stream.time_base)
-    if declared_s > there_s + _ABSENT_S + 2 * there_s / scan.count:
+    there_s = float(scan.end_pts * stream.time_base)
+    if declared_s > there_s * (1 + _ABSENT_FRAMES / scan.count):
         return f"the file ends early: {there_s:.3f} of {declared_s:.3f} s are there"
     return ""
 

@@ -139,6 +139,13 @@ def _flip(path):
     path.write_bytes(data)
 
 
+def _flip_in_page(path):
+    data = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(1)
+    data[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+    path.write_bytes(data)
+
+
 def _without_metadata(path):
     pq.write_table(pq.read_table(path).replace_schema_metadata(), path)
 
@@ -151,7 +158,7 @@ def _without_metadata(path):
         ("tar", Path.unlink),
         ("tar", lambda path: path.write_bytes(b"")),
         ("parquet", _cut),
-        ("parquet", _flip),
+        ("parquet", _flip_in_page),
         ("parquet", Path.unlink),
         ("parquet", lambda path: path.write_bytes(b"")),
         ("parquet", _without_metadata),

@@ -138,6 +138,11 @@ def test_index_row_values():
     picked = ("width", "height", "n_images", "n_turns", "n_marks", "n_moving", "n_traces", "tasks", "track_share")
     assert [row[name] for name in picked] == [64, 48, 3, 2, 3, 2, 2, ["tom"], None]
     row = encode_sample(fixtures.video_tom(0), jpeg_quality=90).index_row
-    assert (row["track_share"], row["inlier_ratio"], row["moving_share"], row["camera_moving"]) == (1.0, 0.8, None, True)
+    assert (row["track_share"], row["inlier_ratio"], row["moving_share"], row["camera_moving"]) == (
+        1.0,
+        0.8,
+        None,
+        True,
+    )
     row = encode_sample(fixtures.text_only(0), jpeg_quality=90).index_row
     assert (row["width"], row["height"], row["n_images"]) == (0, 0, 0)

@@ -179,8 +179,6 @@ def test_truncated_file_gives_its_good_frames_and_then_an_error(tmp_path: Path, 
         expected = list(whole.frames(0, 48, whole.size_wh))
     footage = open_footage(str(media.write_truncated(tmp_path / f"cut{suffix}", share)))
     good = []
-    if suffix == ".ts" and not footage.defect and len(footage.times_s) == 0:
-        pytest.skip("a transport stream declares no length")
     with pytest.raises(FootageError, match=r"\d s|frames are there"):
         for frame in footage.frames(0, len(footage.times_s), footage.size_wh):
             good.append(frame)
@@ -192,7 +190,7 @@ def test_truncated_file_gives_its_good_frames_and_then_an_error(tmp_path: Path, 
 def test_damage_is_an_error_with_its_time_and_other_frames_stay_readable(tmp_path: Path, codec: str) -> None:
     with open_footage(str(media.write_video(tmp_path / "whole.mp4", codec))) as whole:
         expected = np.stack(list(whole.frames(0, 48, whole.size_wh)))
-    footage = open_footage(str(media.write_damaged(tmp_path / "bad.mp4", codec=codec)))
+    footage = open_footage(str(media.write_damaged(tmp_path / "bad.mp4", share=0.35, codec=codec)))
     good = []
     with pytest.raises(FootageError, match=r"does not decode at [01]\.\d+ s"):
         good.extend(footage.frames(0, 48, footage.size_wh))

@@ -1,0 +1,181 @@
+"""The driver with fake steps: every record and item has one outcome, in order, whatever the steps do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pipelines.driver import Done, Recipe, Step, run_records
+from schemas.flow import EncodedSample, Rejected, VideoRef
+from tests.scenes import fake_ref
+
+
+@dataclass
+class Opened:
+    """An opened record: what it yields; counts its closings."""
+
+    ref: VideoRef
+    closed: list[str]
+
+    def close(self) -> None:
+        self.closed.append(self.ref.record_id)
+
+
+def refs(*names: str) -> list[VideoRef]:
+    return [fake_ref(record_id=name, record_key=name, uri=f"{name}.mp4") for name in names]
+
+
+def sample(key: str) -> EncodedSample:
+    return EncodedSample(key=key, members=(), index_row={})
+
+
+def recipe(steps: list[Step], items: int = 2, closed: list[str] | None = None, **changed: Any) -> Recipe:
+    def split(opened: Opened) -> Iterator[tuple[str, Any]]:
+        yield from ((f"{opened.ref.record_id}-{number}", f"{opened.ref.record_id}-{number}") for number in range(items))
+
+    log: list[str] = [] if closed is None else closed
+    return Recipe(
+        open=changed.get("open", Step(name="open", run=lambda ref: Opened(ref, log))),
+        split=changed.get("split", Step(name="split", run=split)),
+        steps=[*steps, Step(name="encode", run=sample)],
+        root="/somewhere",
+    )
+
+
+def rows(events: Iterator[Done]) -> list[tuple[str, str, str, str]]:
+    return [(done.row.kind, done.row.key, done.row.outcome, done.row.stage) for done in events]
+
+
+def test_no_records_give_nothing() -> None:
+    assert rows(run_records(recipe([]), [], {})) == []
+
+
+def test_items_then_their_record_in_order() -> None:
+    closed: list[str] = []
+    assert rows(run_records(recipe([], closed=closed), refs("a", "b"), {})) == [
+        ("item", "a-0", "kept", ""),
+        ("item", "a-1", "kept", ""),
+        ("record", "a", "kept", ""),
+        ("item", "b-0", "kept", ""),
+        ("item", "b-1", "kept", ""),
+        ("record", "b", "kept", ""),
+    ]
+    assert closed == ["a", "b"]
+
+
+def test_a_rejection_is_a_row_with_its_numbers_and_skips_the_later_steps() -> None:
+    seen: list[str] = []
+    steps = [
+        Step(
+            name="judge", run=lambda v: Rejected(reason="too_short", value=0.12345678, threshold=1) if "0" in v else v
+        ),
+        Step(name="after", run=lambda v: seen.append(v) or v),
+    ]
+    events = list(run_records(recipe(steps), refs("a"), {}))
+    assert [done.row.outcome for done in events] == ["filtered", "kept", "kept"]
+    row = events[0].row
+    assert (row.stage, row.reason, row.value, row.threshold) == ("judge", "too_short", 0.123457, 1)
+    assert seen == ["a-1"]
+
+
+def test_a_bug_in_a_step_costs_one_item_and_says_where_without_the_machines_paths() -> None:
+    def fail(value: str) -> str:
+        if value == "a-0":
+            raise ValueError("bad /somewhere/a.mp4  here")
+        return value
+
+    events = list(run_records(recipe([Step(name="judge", run=fail)]), refs("a"), {}))
+    assert [done.row.outcome for done in events] == ["quarantined", "kept", "kept"]
+    assert events[0].row.error.startswith("ValueError: bad a.mp4 here (test_driver.py:")
+    assert (events[0].row.stage, events[0].row.reason) == ("judge", "error")
+
+
+@pytest.mark.parametrize("stage", ["open", "split"])
+def test_a_record_that_does_not_open_or_split_is_quarantined_and_the_next_goes_on(stage: str) -> None:
+    def fail(value: Any) -> Any:
+        ref = value if isinstance(value, VideoRef) else value.ref
+        if ref.record_id == "a":
+            raise OSError("no such file")
+        return Opened(ref, []) if stage == "open" else [("b-0", "b-0")]
+
+    made = recipe([], items=1, **{stage: Step(name=stage, run=fail)})
+    assert rows(run_records(made, refs("a", "b"), {})) == [
+        ("item", "a-rest0", "quarantined", stage),
+        ("record", "a", "quarantined", stage),
+        ("item", "b-0", "kept", ""),
+        ("record", "b", "kept", ""),
+    ]
+
+
+def test_a_record_that_breaks_off_keeps_what_it_gave_and_names_the_rest() -> None:
+    def split(opened: Opened) -> Iterator[tuple[str, str]]:
+        yield "a-0", "a-0"
+        raise OSError("cut off")
+
+    assert rows(run_records(recipe([], split=Step(name="split", run=split)), refs("a"), {})) == [
+        ("item", "a-0", "kept", ""),
+        ("item", "a-rest0", "quarantined", "split"),
+        ("record", "a", "kept", ""),
+    ]
+
+
+def test_a_record_that_gives_no_items_is_not_lost() -> None:
+    assert rows(run_records(recipe([], items=0), refs("a"), {})) == [
+        ("item", "a-rest0", "quarantined", "split"),
+        ("record", "a", "quarantined", "split"),
+    ]
+
+
+def test_batches_cross_records_and_keep_the_order() -> None:
+    sizes: list[int] = []
+
+    def upper(values: list[str]) -> list[str]:
+        sizes.append(len(values))
+        return [value.upper() for value in values]
+
+    made = recipe([Step(name="gpu", run=upper, batch=4)])
+    events = list(run_records(made, refs("a", "b", "c"), {}))
+    assert sizes == [4, 2]
+    assert [done.row.key for done in events] == ["a-0", "a-1", "a", "b-0", "b-1", "b", "c-0", "c-1", "c"]
+    assert [done.sample.key for done in events if done.sample] == ["A-0", "A-1", "B-0", "B-1", "C-0", "C-1"]
+
+
+def test_a_failed_batch_is_tried_one_by_one() -> None:
+    def fail(values: list[str]) -> list[str]:
+        if "a-1" in values:
+            raise RuntimeError("out of memory")
+        return values
+
+    events = list(run_records(recipe([Step(name="gpu", run=fail, batch=4)]), refs("a", "b"), {}))
+    outcomes = {done.row.key: done.row.outcome for done in events if done.row.kind == "item"}
+    assert outcomes == {"a-0": "kept", "a-1": "quarantined", "b-0": "kept", "b-1": "kept"}
+
+
+def test_a_step_that_loses_a_value_of_a_batch_is_found_out() -> None:
+    lossy = Step(name="gpu", run=lambda values: values[:1], batch=2)
+    events = list(run_records(recipe([lossy]), refs("a"), {}))
+    assert [done.row.outcome for done in events] == ["kept", "kept", "kept"]  # one by one nothing is lost
+    broken = Step(name="gpu", run=lambda values: [], batch=2)
+    events = list(run_records(recipe([broken]), refs("a"), {}))
+    assert all("gave 0 results" in done.row.error for done in events if done.row.kind == "item")
+
+
+def test_known_items_are_left_out_but_count_for_their_record() -> None:
+    begun: list[str] = []
+    events = run_records(
+        recipe([Step(name="no", run=lambda v: Rejected(reason="too_short"))]),
+        refs("a"),
+        {},
+        on_begin=lambda ref, key: begun.append(key),
+        known={"a-0": "kept"},
+    )
+    assert rows(events) == [("item", "a-1", "filtered", "no"), ("record", "a", "kept", "")]
+    assert begun == ["", "a-1"]
+
+
+def test_seconds_are_counted_per_step() -> None:
+    seconds: dict[str, float] = {}
+    list(run_records(recipe([Step(name="track", run=lambda v: v)]), refs("a"), seconds))
+    assert set(seconds) == {"open", "split", "track", "encode"}
+    assert all(spent > 0 for spent in seconds.values())

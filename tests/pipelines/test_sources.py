@@ -1,0 +1,105 @@
+"""Listings and tables: rows in an order that depends on names alone, URIs relative to the root."""
+
+import http.server
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import sources, store
+from schemas.config import ManifestSource, VideosSource
+from schemas.errors import UserError
+from schemas.flow import BadRow
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def uris(source: Any) -> list[str]:
+    return [row["uri"] for row in sources.read_rows(sources.resolve(source), Counter()) if isinstance(row, dict)]
+
+
+def test_a_folder_is_searched_through_in_order_of_names(tmp_path: Path) -> None:
+    fill(tmp_path, "b.mp4", "a.b c/ü x.MOV", "a.b c/..y.mkv", "notes.txt", ".hidden.mp4", "c.webm/inner.avi")
+    left_out: Counter[str] = Counter()
+    source = sources.resolve(VideosSource(uris=[str(tmp_path)]))
+    rows = [row["uri"] for row in sources.read_rows(source, left_out) if isinstance(row, dict)]
+    assert rows == ["a.b c/ü x.MOV", "b.mp4", "c.webm/inner.avi"]
+    assert left_out == {".txt": 1}
+
+
+def test_files_and_globs_are_taken_as_named(tmp_path: Path) -> None:
+    fill(tmp_path, "x/odd.bin", "y/1.mp4", "y/2.mp4", "y/[z].mp4")
+    source = VideosSource(uris=[str(tmp_path / "x/odd.bin"), str(tmp_path / "y/?.mp4"), str(tmp_path / "y/[z].mp4")])
+    assert uris(source) == ["x/odd.bin", "y/1.mp4", "y/2.mp4", "y/[z].mp4"]
+
+
+def test_one_file_lies_in_its_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "one.mp4")
+    source = sources.resolve(VideosSource(uris=[str(tmp_path / "one.mp4")]))
+    assert (source.root, source.uris) == (str(tmp_path), ["one.mp4"])
+
+
+def test_nothing_there_is_a_mistake(tmp_path: Path) -> None:
+    for uri in (tmp_path, tmp_path / "no.mp4", tmp_path / "*.mp4"):
+        with pytest.raises(UserError, match=r"source\.uris: no video"):
+            uris(VideosSource(uris=[str(uri)]))
+
+
+def test_a_root_must_hold_its_files(tmp_path: Path) -> None:
+    fill(tmp_path, "a/x.mp4", "b/y.mp4")
+    with pytest.raises(UserError, match=r"source\.root"):
+        sources.resolve(VideosSource(uris=[str(tmp_path / "a")], root=str(tmp_path / "b")))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_urls_go_through_fsspec(tmp_path: Path, server: str) -> None:
+    fill(tmp_path, "v/1.mp4", "v/2.mp4")
+    source = sources.resolve(VideosSource(uris=[f"{server}/v/1.mp4", f"{server}/v/2.mp4"]))
+    assert source.root == f"{server}/v"
+    assert uris(VideosSource(uris=[f"{server}/v/1.mp4"])) == ["1.mp4"]
+    with store.reading(sources.locate(source.root, "2.mp4")) as file:
+        assert file.read() == b"x"
+
+
+CSV = "uri,start_s,end_s,text\na.mp4,0,1,one\nb.mp4,,,two\n"
+JSONL = '{"uri": "a.mp4", "start_s": 0, "end_s": 1, "text": "one"}\n\nnot json\n[1]\n{"uri": "b.mp4", "text": "two"}\n'
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_tables_of_each_kind_give_the_same_rows(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"t.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([{"uri": "a.mp4", "text": "one"}, {"uri": "b.mp4", "text": "two"}]), path)
+    else:
+        path.write_text(CSV if kind == "csv" else JSONL)
+    rows = list(sources.read_rows(sources.resolve(ManifestSource(path=str(path))), Counter()))
+    good = [(row["uri"], row["text"]) for row in rows if isinstance(row, dict)]
+    bad = [row.error for row in rows if isinstance(row, BadRow)]
+    assert good == [("a.mp4", "one"), ("b.mp4", "two")]
+    assert [error[:6] for error in bad] == (["line 3", "line 4"] if kind == "jsonl" else [])
+
+
+def test_a_table_without_uri_or_of_an_unknown_kind_or_not_there_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("video\na\n")
+    for name, words in {"t.csv": "no column uri", "t.xlsx": "ends in none of", "u.csv": "is not there"}.items():
+        with pytest.raises(UserError, match=words):
+            list(sources.read_rows(sources.resolve(ManifestSource(path=str(tmp_path / name))), Counter()))
