@@ -349,7 +349,7 @@ def make_dataset(
 
 
 def _record_id(sample: EncodedSample) -> str:
-    return str(json.loads(dict(sample.members)["json"])["source"]["record_id"])
+    return Path(sample.index_row["uri"]).stem
 
 
 def write_plan(out: str, shards: dict[str, int], records: int) -> None:

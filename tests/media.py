@@ -8,12 +8,22 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
 
 BITS = 8
 TICKS = 12800
+FASTSTART = {"movflags": "faststart"}
+_DEFAULTS = {
+    "libx264": {"x264-params": "mbtree=0"},
+    "libx265": {"x265-params": "log-level=none"},
+    "libsvtav1": {"preset": "11"},
+}
+"""x264 with mbtree does not give the same bytes twice."""
 
 
-def numbered_frame(number: int, size_wh: tuple[int, int] = (160, 120)) -> np.ndarray:
+def numbered_frame(number: int, size_wh: tuple[int, int] = (160, 120)) -> Image:
     """HW3: a texture that moves right, under it (lower quarter) the number in black and white blocks, low bit first."""
     width, height = size_wh
     rng = np.random.default_rng(7)
@@ -27,7 +37,7 @@ def numbered_frame(number: int, size_wh: tuple[int, int] = (160, 120)) -> np.nda
     return frame
 
 
-def number_of(frame_HW3: np.ndarray) -> int:
+def number_of(frame_HW3: Image) -> int:
     """The number that `numbered_frame` wrote."""
     height, width = frame_HW3.shape[:2]
     band = frame_HW3[height - height // 8 - height // 16 : height - height // 16].mean((0, 2))
@@ -48,13 +58,13 @@ def write_video(
     times: Sequence[float] | None = None,
     sample_aspect_ratio: Fraction | None = None,
     mux_options: dict[str, str] | None = None,
-    frames: Sequence[np.ndarray] | None = None,
+    frames: Sequence[Image] | None = None,
 ) -> Path:
     """Writes numbered frames (or `frames`, HW3) at `fps`, or at `times` (seconds); the suffix is the container."""
-    quiet = {"libx265": {"x265-params": "log-level=none"}, "libsvtav1": {"preset": "12"}}.get(codec, {})
+    defaults = _DEFAULTS.get(codec, {})
     with av.open(str(path), "w", options=mux_options or {}) as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream: Any = container.add_stream(codec, rate=rate, options={**quiet, **(options or {})})
+        stream: Any = container.add_stream(codec, rate=rate, options={**defaults, **(options or {})})
         stream.width, stream.height, stream.pix_fmt = *size_wh, pix_fmt
         stream.codec_context.thread_count = 1
         stream.gop_size, stream.codec_context.max_b_frames = gop, bframes
@@ -120,15 +130,19 @@ def write_trimmed(path: Path, start_s: float, **kwargs: Any) -> Path:
 
 def write_truncated(path: Path, share: float = 0.6, **kwargs: Any) -> Path:
     """A file cut off at a share of its bytes; in an MP4 the table of frames stands before the cut."""
-    write_video(path, mux_options={"movflags": "faststart"} if path.suffix == ".mp4" else None, **kwargs)
-    data = path.read_bytes()
+    return cut_off(write_video(path, mux_options=FASTSTART if path.suffix == ".mp4" else None, **kwargs), path, share)
+
+
+def cut_off(whole: Path, path: Path, share: float) -> Path:
+    """The first `share` of the bytes of a file."""
+    data = whole.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
 
 
-def write_damaged(path: Path, share: float = 0.5, n_bytes: int = 400, **kwargs: Any) -> Path:
-    """An MP4 with noise over some bytes of its frames."""
-    data = bytearray(write_video(path, **kwargs).read_bytes())
+def damage(whole: Path, path: Path, share: float = 0.35, n_bytes: int = 400) -> Path:
+    """A file with noise over some of its bytes, from a share of its length on."""
+    data = bytearray(whole.read_bytes())
     at = int(len(data) * share)
     data[at : at + n_bytes] = np.random.default_rng(1).bytes(n_bytes)
     path.write_bytes(data)

@@ -275,7 +275,7 @@ def _by_decoding(opened: Opened, scan: _Scan) -> tuple[FrameIndex, Any]:
     if stamped and -1 not in damaged and (np.diff(pts_F) > 0).all():
         pts_F = np.union1d(pts_F, np.frombuffer(damaged, np.int64))
     elif damaged:
-        scan = replace(scan, broken=scan.broken or f"the video does not decode in {len(damaged)} places")
+        scan = replace(scan, broken=scan.broken or f"pictures of the video that do not decode: {len(damaged)}")
     if stamped and len(np.unique(pts_F)) == len(pts_F) and np.isin(pts_F, scan.pts_P).all():
         return _index(opened, scan, pts_F), first
     count = len(pts_F)

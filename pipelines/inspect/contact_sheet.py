@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipelines import store
 from pipelines.inspect.reading import read_members
+from schemas.errors import UserError
 from schemas.sample import ANNOTATION_MEMBER, Sample
 from transforms.drawing import Colour, draw_marks, draw_traces
 from transforms.keys import rng_for
@@ -60,11 +61,10 @@ class _Overview:
 def contact_sheet(out: str, n: int, seed: int) -> Image.Image:
     """Up to `n` samples of the dataset at `out`, spread over its index; the same seed shows the same ones.
 
-    FileNotFoundError where `out` holds no index; ValueError where n is below 1 or a shard does not hold what the
-    index says.
+    UserError where `out` holds no index, n is below 1 or a shard does not hold what the index says.
     """
     if n < 1:
-        raise ValueError(f"a contact sheet of {n} samples; ask for 1 or more")
+        raise UserError(f"--sample: {n} samples can't be shown; ask for 1 or more")
     overview, places = _read_index(out, n, seed)
     cells = [_cell(read_members(out, place["shard"], place["offset"], place["size"])) for place in places]
     return _sheet(_header_lines(overview, len(cells), seed), cells)
@@ -74,7 +74,7 @@ def _read_index(out: str, n: int, seed: int) -> tuple[_Overview, list[dict[str, 
     """The overview, and where the picked samples lie (shard, offset, size), in the order of the index."""
     uri = store.join(out, "index.parquet")
     if not store.exists(uri):
-        raise FileNotFoundError(f"{uri} is not there; name the folder of a finished dataset, or `finish` this one")
+        raise UserError(f"OUT: {uri} is not there; name the folder of a finished dataset, or `finish` this one")
     with store.reading(uri) as file:
         index = pq.ParquetFile(file)
         rows = _spread(index.metadata.num_rows, n, seed)

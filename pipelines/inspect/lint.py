@@ -185,13 +185,13 @@ def _check_stored(
         yield "its members are not adjacent, or it is there twice"
         return
     kept[stored.key] = {}
+    if row["split"] != shard.rpartition("-")[0]:
+        yield f"split {row['split']} in shard {shard}"
     sample, findings = check_sample(stored.key, stored.members, _bins(plan))
     yield from findings
     wanted: dict[str, Any] = {"shard": shard, "offset": stored.offset, "size": stored.size}
     if sample:
         wanted |= index_row(sample, row["source_key"]) | {"key": stored.key}
-        if sample.split != shard.rpartition("-")[0]:
-            yield f"split {sample.split} in shard {shard}"
         if sample.provenance.config_hash != plan["config_hash"]:
             yield f"made with config {sample.provenance.config_hash}, the plan's is {plan['config_hash']}"
     differing = [name for name, value in wanted.items() if row[name] != value]

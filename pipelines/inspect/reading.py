@@ -4,15 +4,21 @@ import io
 import tarfile
 
 from pipelines import store
+from pipelines.shards import tar_uri
+from schemas.errors import UserError
+
+_CURE = "`somtom lint` finds what is damaged, running the job again mends it"
 
 
 def read_members(out: str, shard: str, offset: int, size: int) -> dict[str, bytes]:
     """The members of one sample by what follows `KEY.` in their names ("json", "jpg", "clean.jpg", "npz").
 
-    `shard` is the file's name under OUT/shards, `offset` and `size` are the bytes that the index gives. ValueError
-    where they do not hold the members of exactly one sample.
+    `shard`, `offset` and `size` are as the index gives them. UserError where the shard is not there or these bytes do
+    not hold the members of exactly one sample.
     """
-    uri = store.join(out, "shards", shard)
+    uri = tar_uri(out, shard)
+    if not store.exists(uri):
+        raise UserError(f"{uri}: is not there; {_CURE}")
     with store.reading(uri) as file:
         file.seek(offset)
         data = file.read(size)
@@ -35,8 +41,5 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return content
 
 
-def _misplaced(uri: str, offset: int, size: int, found: str) -> ValueError:
-    return ValueError(
-        f"{uri}: bytes {offset} to {offset + size} are not one sample: {found}; `lint` finds what is damaged, running "
-        "the job again mends it"
-    )
+def _misplaced(uri: str, offset: int, size: int, found: str) -> UserError:
+    return UserError(f"{uri}: bytes {offset} to {offset + size} are not one sample: {found}; {_CURE}")

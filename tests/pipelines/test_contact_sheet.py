@@ -14,11 +14,12 @@ from PIL import Image
 
 from pipelines.inspect.contact_sheet import _spread, _wrapped, contact_sheet
 from pipelines.inspect.reading import read_members
+from schemas.errors import UserError
 from schemas.sample import Image as ImageEntry
 from schemas.sample import Mark, Provenance, Sample, Source, Trace, Turn
 from schemas.tables import INDEX
 
-SHARD = "train-000000.tar"
+SHARD = "train-000000"
 
 
 def _sample(place: int, text: str = "a cup") -> Sample:
@@ -57,7 +58,7 @@ def _index_row(sample: Sample, offset: int, size: int) -> dict[str, object]:
 def _write(out: Path, samples: list[Sample]) -> list[dict[str, object]]:
     (out / "shards").mkdir(parents=True)
     rows = []
-    with tarfile.open(out / "shards" / SHARD, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(out / "shards" / f"{SHARD}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         for place, sample in enumerate(samples):
             start = tar.offset
             for member, data in {"json": sample.model_dump_json().encode(), "jpg": _jpeg(40 + place)}.items():
@@ -88,7 +89,7 @@ def test_each_sample_reads_back_by_its_range(dataset):
 @pytest.mark.parametrize(("shift", "grow"), [(7, 0), (512, 0), (0, -1024), (0, 1024), (10**9, 0)])
 def test_a_wrong_range_is_an_error_that_names_the_shard(dataset, shift, grow):
     out, rows = dataset
-    with pytest.raises(ValueError, match=r"train-000000\.tar.*not one sample"):
+    with pytest.raises(UserError, match=r"train-000000\.tar.*not one sample"):
         read_members(out, SHARD, rows[1]["offset"] + shift, rows[1]["size"] + grow)
 
 
@@ -98,7 +99,7 @@ def test_dots_in_member_names_stay(tmp_path):
         tar.addfile(entry, io.BytesIO())
     (tmp_path / "shards").mkdir()
     (tmp_path / "a.tar").rename(tmp_path / "shards" / "a.tar")
-    assert read_members(str(tmp_path), "a.tar", 0, 512) == {"clean.jpg": b""}
+    assert read_members(str(tmp_path), "a", 0, 512) == {"clean.jpg": b""}
 
 
 def test_a_sheet_is_the_same_for_the_same_seed(dataset):
@@ -133,12 +134,12 @@ def test_a_text_only_sample_has_a_cell(tmp_path):
 
 
 def test_a_folder_without_index_is_an_error_with_a_cure(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"index\.parquet.*finish"):
+    with pytest.raises(UserError, match=r"index\.parquet.*finish"):
         contact_sheet(str(tmp_path), 4, 0)
 
 
 def test_less_than_one_sample_is_an_error(dataset):
-    with pytest.raises(ValueError, match="1 or more"):
+    with pytest.raises(UserError, match="1 or more"):
         contact_sheet(dataset[0], 0, 0)
 
 

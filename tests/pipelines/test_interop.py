@@ -1,6 +1,7 @@
 """What others see: `datasets`, whole and streaming, and plain `webdataset` read all samples with all their columns."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_a_whole_batch_without_arrays_and_images(load, tmp_path, streaming):
 def test_webdataset_reads_the_shards(mixed):
     webdataset = pytest.importorskip("webdataset")
     out, samples = mixed
-    tars = [f"{out}/shards/{name}" for name in sorted(os.listdir(f"{out}/shards")) if name.endswith(".tar")]  # noqa: PTH208
+    tars = [str(path) for path in sorted(Path(out).glob("shards/*.tar"))]
     rows = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
     want = in_split(samples, "train") + in_split(samples, "val")
     for row, finished in zip(rows, want, strict=True):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,8 @@ for make in fixtures.MAKERS:
 
 def test_same_sample_same_bytes_in_every_process():
     command = [sys.executable, "-c", _PRINT_HASHES]
-    elsewhere = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    root = Path(__file__).parents[2]
+    elsewhere = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
     for _ in range(2):
         made = [encode_sample(make(1), jpeg_quality=95) for make in fixtures.MAKERS]
         here = [hashlib.sha256(repr((one.key, one.members, one.index_row)).encode()).hexdigest() for one in made]

@@ -175,11 +175,12 @@ def test_colours_and_shrinking(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
 @pytest.mark.parametrize("share", [0.45, 0.6, 0.8])
 def test_truncated_file_gives_its_good_frames_and_then_an_error(tmp_path: Path, suffix: str, share: float) -> None:
-    with open_footage(str(media.write_video(tmp_path / f"whole{suffix}"))) as whole:
-        expected = list(whole.frames(0, 48, whole.size_wh))
-    footage = open_footage(str(media.write_truncated(tmp_path / f"cut{suffix}", share)))
+    whole = media.write_video(tmp_path / f"whole{suffix}", mux_options=media.FASTSTART if suffix == ".mp4" else None)
+    with open_footage(str(whole)) as footage:
+        expected = list(footage.frames(0, 48, footage.size_wh))
+    footage = open_footage(str(media.cut_off(whole, tmp_path / f"cut{suffix}", share)))
     good = []
-    with pytest.raises(FootageError, match=r"\d s|frames are there"):
+    with pytest.raises(FootageError, match=r"not decode|are there"):
         for frame in footage.frames(0, len(footage.times_s), footage.size_wh):
             good.append(frame)
     assert 10 <= len(good) < 47
@@ -188,9 +189,10 @@ def test_truncated_file_gives_its_good_frames_and_then_an_error(tmp_path: Path, 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "mpeg4"])
 def test_damage_is_an_error_with_its_time_and_other_frames_stay_readable(tmp_path: Path, codec: str) -> None:
-    with open_footage(str(media.write_video(tmp_path / "whole.mp4", codec))) as whole:
-        expected = np.stack(list(whole.frames(0, 48, whole.size_wh)))
-    footage = open_footage(str(media.write_damaged(tmp_path / "bad.mp4", share=0.35, codec=codec)))
+    whole = media.write_video(tmp_path / "whole.mp4", codec)
+    with open_footage(str(whole)) as footage:
+        expected = np.stack(list(footage.frames(0, 48, footage.size_wh)))
+    footage = open_footage(str(media.damage(whole, tmp_path / "bad.mp4")))
     good = []
     with pytest.raises(FootageError, match=r"does not decode at [01]\.\d+ s"):
         good.extend(footage.frames(0, 48, footage.size_wh))
@@ -199,7 +201,7 @@ def test_damage_is_an_error_with_its_time_and_other_frames_stay_readable(tmp_pat
     assert np.array_equal(footage.pick([44, 47], footage.size_wh), expected[[44, 47]])
     assert np.array_equal(footage.pick([0, 5], footage.size_wh), expected[[0, 5]])
     with pytest.raises(FootageError):
-        footage.pick([len(good) + 1], footage.size_wh)
+        footage.pick([len(good)], footage.size_wh)
 
 
 @pytest.mark.parametrize(
