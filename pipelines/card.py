@@ -75,10 +75,10 @@ def parse_front_matter(card: str) -> Any:
 def features(members: Iterable[str]) -> list[dict[str, Any]]:
     """Columns in the form of `datasets.Features._to_yaml_list`, as its webdataset reader names them.
 
-    `npz` is one struct; an array or a whole `npz` that a sample lacks is null. Arrays of which only the first axis varies
-    are typed as arrays, the others as nested lists. This holds the reader together: it converts the structs of a batch
-    only if the first of them holds an array with two axes or more, so regions as nested lists would make it fail at the
-    first tracks after them.
+    `npz` is one struct; an array or a whole `npz` that a sample lacks is null. Arrays of which only the first axis
+    varies are typed as arrays, the others as nested lists. That keeps mixed data readable: `datasets` converts the
+    structs of a batch only if its first one holds an array with two axes, so with regions as nested lists it would
+    fail at the first tracks that come after regions.
     """
     present = set(members)
     columns: list[dict[str, Any]] = [{"name": ANNOTATION_MEMBER, **_type_of(Sample)}]

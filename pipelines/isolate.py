@@ -65,10 +65,13 @@ class _Progress:
 
 
 class Worker:
-    """A child process and the recipe it holds; started when first needed, kept from shard to shard."""
+    """A child process and the recipe it holds; started when first needed, kept from shard to shard.
 
-    def __init__(self, config: JobConfig) -> None:
-        self._config = config
+    `module` is what the child runs: one that calls `main`.
+    """
+
+    def __init__(self, config: JobConfig, module: str = "pipelines.isolate") -> None:
+        self._config, self._module = config, module
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -123,7 +126,7 @@ class Worker:
         environment = dict(os.environ, **dict.fromkeys(_ONE_THREAD, "1"))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [code, environment.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.isolate", str(theirs.fileno())],
+            [sys.executable, "-m", self._module, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             env=environment,
             pass_fds=[theirs.fileno()],

@@ -37,7 +37,7 @@ ARRAYS = {
     "regions_label_R": "string",
     "regions_role_R": "string",
 }
-"""The arrays of `KEY.npz` and their types. Names end in their axes: T time steps, N points, R regions, digits as such."""
+"""The arrays of `KEY.npz` and their types. Names end in their axes: T time steps, N points, R regions, digits fixed."""
 
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 Box = Annotated[list[float], Field(max_length=4)]

@@ -327,7 +327,7 @@ def encoded(sample: FinishedSample) -> EncodedSample:
 def make_dataset(
     out: Path, samples: Iterable[FinishedSample | EncodedSample], *, per_shard: int = 8, empty_first: bool = True
 ) -> str:
-    """A complete dataset as a job leaves it; its first shard (train-000000) kept nothing unless `empty_first` is off."""
+    """A complete dataset as a job leaves it; its first shard kept nothing unless `empty_first` is off."""
     shards: dict[str, list[list[tuple[LedgerRow, EncodedSample | None]]]] = {"train": [], "val": []}
     if empty_first:
         shards["train"].append(too_short("first"))

@@ -29,9 +29,7 @@ def cut_clips(
         clips.append((clip_start_s, clip_end_s))
 
 
-def sample_indices(
-    times_s: npt.NDArray[np.float64], start_s: float, end_s: float, fps: float
-) -> npt.NDArray[np.int64]:
+def sample_indices(times_s: npt.NDArray[np.float64], start_s: float, end_s: float, fps: float) -> npt.NDArray[np.int64]:
     """Numbers of the frames on screen at start_s, start_s + 1/fps, … up to end_s inclusive; nondecreasing.
 
     `times_s`: presentation times of all frames of the footage, sorted. Moments at or after the end of the footage (one

@@ -58,8 +58,10 @@ class Footage(Protocol):
         """What shows that the file ends early; empty where nothing does."""
 
     def frames(self, first: int, last: int, size_wh: tuple[int, int]) -> Iterator[Frame]:
-        """Frames first..last-1 one by one. FootageError at one that does not decode, and at the end of a file
-        that ends early."""
+        """HW3: frames first..last-1, one by one.
+
+        FootageError at one that does not decode, and after the last frame of a file that ends early.
+        """
 
     def pick(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], size_wh: tuple[int, int]) -> Frame:
         """THW3: the frames of nondecreasing numbers. FootageError at one that does not decode."""
@@ -196,7 +198,10 @@ class PyavFootage:
             self._run = _run_from_start(self._opened, self._index)
         else:
             pts = int(self._index.keyframe_pts_K[keyframe])
-            self._opened.container.seek(pts, stream=self._opened.stream, backward=True)
+            try:
+                self._opened.container.seek(pts, stream=self._opened.stream, backward=True)
+            except av.error.FFmpegError:
+                return  # a container that cannot seek there: an empty run sends the search on, in the end to the start
             self._run = _run_from_keyframe(self._opened, self._index)
 
     def _advance(self, position: int) -> bool:
@@ -212,7 +217,7 @@ class PyavFootage:
         transposed, flip_rows, flip_columns = self._orientation
         width, height = reversed(size_wh) if transposed else size_wh
         scaled = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=_SCALING, threads=1)
-        pixels_HW3: Frame = scaled.to_ndarray()
+        pixels_HW3: Any = scaled.to_ndarray()
         if transposed:
             pixels_HW3 = pixels_HW3.transpose(1, 0, 2)
         return np.ascontiguousarray(pixels_HW3[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])

@@ -131,6 +131,7 @@ def decoded(opened: Opened, source: Iterable[Any] | None = None) -> Iterator[Any
 
     `source`: packets; by default all from where the container stands.
 
+    Damage is what the decoder reports: VP9 and AV1 carry no checksums, and some garbage in them passes for a picture.
     With B-frames a damaged picture comes out after pictures that refer to it: the last few are held back, and fall
     with it.
     """
@@ -313,7 +314,8 @@ def _index(opened: Opened, scan: _Scan, pts_F: Int) -> FrameIndex:
 
 
 def _seconds(pts_F: Int, stream: Any) -> npt.NDArray[np.float64]:
-    return (pts_F - pts_F[0]) * stream.time_base.numerator / stream.time_base.denominator
+    times_s_F: npt.NDArray[np.float64] = (pts_F - pts_F[0]) * stream.time_base.numerator / stream.time_base.denominator
+    return times_s_F
 
 
 def _defect(opened: Opened, scan: _Scan) -> str:

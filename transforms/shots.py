@@ -13,6 +13,8 @@ from scenedetect.common import Timecode
 from scenedetect.detectors import ContentDetector
 
 _TICK = Fraction(1, 1_000_000)
+_NOMINAL_FPS = 25.0
+"""The detector wants one, and does not use it where frames have times."""
 
 
 def find_shots(
@@ -27,27 +29,19 @@ def find_shots(
     detector = ContentDetector(threshold=threshold, min_scene_len=float(min_shot_s))
     ticks = np.round(np.asarray(times_s, np.float64) / float(_TICK)).astype(np.int64)
     ticks -= ticks[:1].sum()
-    steps = max(len(ticks) - 1, 1)
-    rate = Fraction(steps * 1_000_000, max(int(ticks[-1]), 1)) if len(ticks) > 1 else Fraction(25)
     start, count = 0, 0
-    failure: Exception | None = None
-    source = iter(frames)
-    while True:
-        try:
-            frame_HW3 = next(source, None)
-        except Exception as error:  # noqa: BLE001 - raised again below, after the shot that it interrupted
-            failure = error
-            break
-        if frame_HW3 is None:
-            break
-        now = FrameTimecode(Timecode(pts=int(ticks[count]), time_base=_TICK), fps=rate)
-        for cut in detector.process_frame(now, np.ascontiguousarray(frame_HW3[..., ::-1])):
-            at = int(np.searchsorted(ticks, cut.pts))
-            if at > start:
-                yield start, at
-                start = at
-        count += 1
+    try:
+        for frame_HW3 in frames:
+            now = FrameTimecode(Timecode(pts=int(ticks[count]), time_base=_TICK), fps=_NOMINAL_FPS)
+            for cut in detector.process_frame(now, np.ascontiguousarray(frame_HW3[..., ::-1])):
+                at = int(np.searchsorted(ticks, cut.pts))
+                if at > start:
+                    yield start, at
+                    start = at
+            count += 1
+    except Exception:
+        if count > start:
+            yield start, count
+        raise
     if count > start:
         yield start, count
-    if failure is not None:
-        raise failure

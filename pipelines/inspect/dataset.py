@@ -84,6 +84,13 @@ def table_shape(uri: str) -> tuple[pa.Schema, int]:
         return file.schema_arrow, file.metadata.num_rows
 
 
+def read_through(uri: str) -> None:
+    """Reads every value of a Parquet file; OSError or ValueError (pyarrow's) where one can't be."""
+    with store.reading(uri) as source, pq.ParquetFile(source) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
+            batch.validate(full=True)
+
+
 def table_rows(uri: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     with store.reading(uri) as source, pq.ParquetFile(source) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from pipelines import store
 from pipelines.card import front_matter, parse_front_matter
@@ -22,6 +23,7 @@ from pipelines.inspect.dataset import (
     gathered,
     index_by_shard,
     read_json,
+    read_through,
     stored_samples,
     table_rows,
     table_shape,
@@ -32,7 +34,17 @@ from schemas.sample import SCHEMA_VERSION
 from schemas.tables import INDEX, LEDGER, OUTCOMES
 from transforms.encoding import index_row
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What lint needs of plan.json; `bins`: what texts count in, None where the recipe has no such thing."""
+
+    config_hash: str
+    records: int
+    shards: dict[str, int]
+    bins: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,15 +63,13 @@ class _Seen:
 def lint(out: str) -> Iterator[str]:
     """Findings of the dataset at `out`, a line each, as they are found."""
     for finding in _findings(out):
-        yield " ".join(finding.split())
+        yield " ".join(finding.encode(errors="backslashreplace").decode().split())
 
 
 def _findings(out: str) -> Iterator[str]:
     try:
-        plan = _read_versioned(store.join(out, "plan", "plan.json"))
-        shards = [
-            f"{split}-{number:06d}" for split in sorted(plan["shards"]) for number in range(plan["shards"][split])
-        ]
+        plan = _read_plan(out)
+        shards = [f"{split}-{number:06d}" for split in sorted(plan.shards) for number in range(plan.shards[split])]
     except _UNREADABLE as error:
         yield f"plan/plan.json: can't be read ({error}); nothing else can be checked without it"
         return
@@ -69,9 +79,22 @@ def _findings(out: str) -> Iterator[str]:
     if index_is_fine:
         yield from _check_index(out)
     if (yield from _check_table(out, "ledger.parquet", LEDGER)):
-        yield from _check_ledger(out, plan, seen)
+        for finding in _check_ledger(out, plan, seen):
+            seen.outcomes = None  # counts of a ledger that is wrong would only repeat it
+            yield finding
     yield from _check_card(out, seen)
     yield from _check_job(out, plan, seen)
+
+
+def _read_plan(out: str) -> _Plan:
+    content = _read_versioned(store.join(out, "plan", "plan.json"))
+    bins = dict(dict(content["config"]).get("text") or {}).get("bins")
+    return _Plan(
+        config_hash=content["config_hash"],
+        records=content["records"],
+        shards=dict(content["shards"]),
+        bins=bins if isinstance(bins, int) else None,
+    )
 
 
 def _read_versioned(uri: str) -> dict[str, Any]:
@@ -85,6 +108,7 @@ def _check_table(out: str, name: str, wanted: pa.Schema) -> Generator[str, None,
     """Returns whether the file can be read and has the columns wanted."""
     try:
         schema, _ = table_shape(store.join(out, name))
+        read_through(store.join(out, name))
     except _UNREADABLE as error:
         yield f"{name}: can't be read ({error}); run `somtom finish`"
         return False
@@ -95,9 +119,7 @@ def _check_table(out: str, name: str, wanted: pa.Schema) -> Generator[str, None,
     return True
 
 
-def _check_shards(
-    out: str, shards: Sequence[str], plan: Mapping[str, Any], has_index: bool, seen: _Seen
-) -> Iterator[str]:
+def _check_shards(out: str, shards: Sequence[str], plan: _Plan, has_index: bool, seen: _Seen) -> Iterator[str]:
     planned = {f"{shard}{suffix}" for shard in shards for suffix in (".tar", ".parquet")}
     for name in store.names(store.join(out, FOLDER)):
         if name not in planned:
@@ -116,9 +138,7 @@ def _check_shards(
         yield f"index.parquet: rows of shard {ahead[0]} are not where the order of the plan has them"
 
 
-def _check_shard(
-    out: str, shard: str, indexed: list[dict[str, Any]] | None, plan: Mapping[str, Any], seen: _Seen
-) -> Iterator[str]:
+def _check_shard(out: str, shard: str, indexed: list[dict[str, Any]] | None, plan: _Plan, seen: _Seen) -> Iterator[str]:
     try:
         table, counts = read_sidecar(out, shard)
         rows = table.to_pylist()
@@ -148,7 +168,7 @@ def _check_shard(
 
 
 def _check_tar(
-    out: str, shard: str, kept: dict[str, dict[str, Any]], counts: ShardCounts, plan: Mapping[str, Any]
+    out: str, shard: str, kept: dict[str, dict[str, Any]], counts: ShardCounts, plan: _Plan
 ) -> Iterator[str]:
     place = f"{FOLDER}/{shard}.tar"
     if not store.exists(tar_uri(out, shard)):
@@ -173,9 +193,7 @@ def _check_tar(
         yield f"{place}: lacks the kept samples {_some(missing)}"
 
 
-def _check_stored(
-    stored: StoredSample, shard: str, kept: dict[str, dict[str, Any]], plan: Mapping[str, Any]
-) -> Iterator[str]:
+def _check_stored(stored: StoredSample, shard: str, kept: dict[str, dict[str, Any]], plan: _Plan) -> Iterator[str]:
     """Empties the sample's entry in `kept`, so that one which comes again, or never, shows."""
     row = kept.get(stored.key)
     if row is None:
@@ -187,21 +205,16 @@ def _check_stored(
     kept[stored.key] = {}
     if row["split"] != shard.rpartition("-")[0]:
         yield f"split {row['split']} in shard {shard}"
-    sample, findings = check_sample(stored.key, stored.members, _bins(plan))
+    sample, findings = check_sample(stored.key, stored.members, plan.bins)
     yield from findings
     wanted: dict[str, Any] = {"shard": shard, "offset": stored.offset, "size": stored.size}
     if sample:
         wanted |= index_row(sample, row["source_key"]) | {"key": stored.key}
-        if sample.provenance.config_hash != plan["config_hash"]:
-            yield f"made with config {sample.provenance.config_hash}, the plan's is {plan['config_hash']}"
+        if sample.provenance.config_hash != plan.config_hash:
+            yield f"made with config {sample.provenance.config_hash}, the plan's is {plan.config_hash}"
     differing = [name for name, value in wanted.items() if row[name] != value]
     if differing:
         yield f"the sidecar's {_some(differing)} is not that of the sample"
-
-
-def _bins(plan: Mapping[str, Any]) -> int | None:
-    bins = plan.get("config", {}).get("text", {}).get("bins")
-    return bins if isinstance(bins, int) else None
 
 
 def _check_index(out: str) -> Iterator[str]:
@@ -215,24 +228,23 @@ def _check_index(out: str) -> Iterator[str]:
             yield f"index.parquet: sources in two splits: {_some(torn)}"
 
 
-def _check_ledger(out: str, plan: Mapping[str, Any], seen: _Seen) -> Iterator[str]:
+def _check_ledger(out: str, plan: _Plan, seen: _Seen) -> Iterator[str]:
     uri = store.join(out, "ledger.parquet")
     _, n_rows = table_shape(uri)
-    outcomes: dict[str, Counter[str]] = {"record": Counter(), "item": Counter()}
+    seen.outcomes = outcomes = {"record": Counter[str](), "item": Counter[str]()}
     digest = 0
     for row in table_rows(uri):
         outcomes.setdefault(row["kind"], Counter())[row["outcome"]] += 1
         digest += _digest(row) if row["kind"] == "item" else 0
         yield from (f"ledger.parquet: {row['kind']} {row['key']}: {line}" for line in _check_ledger_row(row))
     n_records, n_items = outcomes["record"].total(), outcomes["item"].total()
-    if n_records != plan["records"]:
-        yield f"ledger.parquet: {n_records} rows of records, the plan read {plan['records']}"
+    if n_records != plan.records:
+        yield f"ledger.parquet: {n_records} rows of records, the plan read {plan.records}"
     if not seen.complete:
         return
     if (n_items, digest) != (seen.item_rows, seen.item_digest):
         yield f"ledger.parquet: its {n_items} rows of items are not the {seen.item_rows} of the sidecars"
         return
-    seen.outcomes = outcomes
     named = ["record_key", "kind", "key", "outcome"]
     for rows in gathered((tuple(row[name] for name in named) for row in table_rows(uri, named)), n_rows):
         yield from _check_records(rows)
@@ -291,15 +303,15 @@ def _check_card(out: str, seen: _Seen) -> Iterator[str]:
         yield f"README.md: {_some(differing)} is not what the shards hold; run `somtom finish`"
 
 
-def _check_job(out: str, plan: Mapping[str, Any], seen: _Seen) -> Iterator[str]:
+def _check_job(out: str, plan: _Plan, seen: _Seen) -> Iterator[str]:
     try:
         job = _read_versioned(store.join(out, "job.json"))
-        shards, config_hash, counts = job["shards"], job["config_hash"], job["counts"]
+        shards, config_hash, counts = list(job["shards"]), job["config_hash"], dict(job["counts"])
     except _UNREADABLE as error:
         yield f"job.json: can't be read ({error}): the job is not done; run it again or run `somtom finish`"
         return
-    if config_hash != plan["config_hash"]:
-        yield f"job.json: config {config_hash}, the plan's is {plan['config_hash']}"
+    if config_hash != plan.config_hash:
+        yield f"job.json: config {config_hash}, the plan's is {plan.config_hash}"
     if not seen.complete or seen.outcomes is None:
         return
     if shards != seen.tars:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -39,11 +41,16 @@ def test_cut_clips(
 @pytest.mark.parametrize("seed", range(20))
 def test_laws_of_clips(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    start_s, shot_s, length_s, stride_s = rng.uniform(0, 9), rng.uniform(0, 20), rng.uniform(0.5, 4), rng.uniform(0.2, 5)
+    start_s, shot_s, length_s, stride_s = (
+        rng.uniform(0, 9),
+        rng.uniform(0, 20),
+        rng.uniform(0.5, 4),
+        rng.uniform(0.2, 5),
+    )
     min_length_s = rng.uniform(0.1, length_s)
     clips = cut_clips(start_s, start_s + shot_s, length_s, stride_s, min_length_s)
     assert bool(clips) == (shot_s >= min_length_s)
-    for first, second in zip(clips, clips[1:], strict=False):
+    for first, second in pairwise(clips):
         assert second[0] - first[0] == pytest.approx(stride_s)
         assert second[1] > first[1]
     for clip_start_s, clip_end_s in clips:

@@ -18,8 +18,8 @@ def scene(colour: tuple[int, int, int], n_frames: int) -> list[np.ndarray]:
     return list(frames)
 
 
-def shots_of(frames: list[np.ndarray], fps: float = 24, min_shot_s: float = 0.5) -> list[tuple[int, int]]:
-    return list(find_shots(frames, np.arange(len(frames)) / fps, 27.0, min_shot_s))
+def shots_of(frames: list[np.ndarray], fps: float = 24, threshold: float = 27.0) -> list[tuple[int, int]]:
+    return list(find_shots(frames, np.arange(len(frames)) / fps, threshold, 0.5))
 
 
 def test_cuts_between_scenes() -> None:
@@ -42,9 +42,9 @@ def test_flashes_are_not_shots() -> None:
 
 
 def test_the_shortest_shot_is_in_seconds() -> None:
-    frames = scene(COLOURS[0], 30) + scene(COLOURS[1], 6) + scene(COLOURS[2], 30)
-    assert shots_of(frames, fps=10) == [(0, 30), (30, 36), (36, 66)]
-    assert len(shots_of(frames, fps=30)) == 2
+    frames = scene(COLOURS[0], 30) + scene(COLOURS[1], 6) + scene(COLOURS[0], 30)
+    assert shots_of(frames, fps=10, threshold=15) == [(0, 30), (30, 36), (36, 66)]
+    assert len(shots_of(frames, fps=30, threshold=15)) == 2
 
 
 def test_uneven_times() -> None:

@@ -1,0 +1,96 @@
+"""A record that kills or hangs its process costs itself, and nothing else is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import load_config
+from pipelines.driver import Done
+from pipelines.isolate import Worker
+from schemas.config import JobConfig
+from schemas.errors import UserError
+from schemas.flow import VideoRef
+from tests.jobs import FAST, write_scene
+from tests.scenes import fake_ref
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number, name in enumerate(("a", "clip-kills", "open-kills", "once-kills", "clip-hangs", "z")):
+        write_scene(folder / f"{name}.mp4", seed=number, n_frames=25)
+    return folder
+
+
+def config(folder: Path, *overrides: str) -> JobConfig:
+    return load_config("video", [f"source.uris={folder}", *FAST, *overrides])
+
+
+def refs(*names: str) -> list[VideoRef]:
+    fields = {"end_s": float("inf"), "text": ""}
+    return [fake_ref(record_id=name, record_key=name, uri=f"{name}.mp4", **fields) for name in names]
+
+
+def told(done: Done) -> tuple[str, str, str]:
+    return done.row.key, done.row.outcome, done.row.reason
+
+
+def run(worker: Worker, *names: str) -> list[tuple[str, str, str]]:
+    try:
+        return [told(done) for done in worker.run(refs(*names), {})]
+    finally:
+        worker.close()
+
+
+def kept(name: str) -> list[tuple[str, str, str]]:
+    items = [f"{name}-{start_ms:09d}" for start_ms in (0, 1000, 2000)]
+    return [(key, "kept", "") for key in (*items, name)]
+
+
+def test_a_child_gives_what_this_process_would(folder: Path) -> None:
+    seconds: dict[str, float] = {}
+    worker = Worker(config(folder))
+    first = [told(done) for done in worker.run(refs("a", "z"), seconds)]
+    again = run(worker, "z")
+    assert first == [*kept("a"), *kept("z")]
+    assert again == kept("z")
+    assert seconds["decode"] > 0
+
+
+def test_a_clip_that_kills_its_process_twice_is_quarantined_and_all_else_is_kept(folder: Path) -> None:
+    rows = run(Worker(config(folder), "tests.dying_child"), "a", "clip-kills", "z")
+    assert rows == [
+        *kept("a"),
+        ("clip-kills-000000000", "kept", ""),
+        ("clip-kills-000001000", "quarantined", "crashed"),
+        ("clip-kills-000002000", "quarantined", "crashed"),
+        ("clip-kills", "kept", ""),
+        *kept("z"),
+    ]
+
+
+def test_a_record_that_kills_its_process_when_opened_is_quarantined(folder: Path) -> None:
+    rows = run(Worker(config(folder), "tests.dying_child"), "a", "open-kills", "z")
+    dead = [("open-kills-rest0", "quarantined", "crashed"), ("open-kills", "quarantined", "crashed")]
+    assert rows == [*kept("a"), *dead, *kept("z")]
+
+
+def test_what_kills_its_process_once_only_is_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DYING_CHILD_MARK", str(tmp_path / "mark"))
+    assert run(Worker(config(folder), "tests.dying_child"), "once-kills", "z") == [*kept("once-kills"), *kept("z")]
+    assert (tmp_path / "mark").exists()
+
+
+def test_a_clip_that_hangs_is_stopped_at_its_deadline(folder: Path) -> None:
+    rows = run(Worker(config(folder, "run.deadline_s=3"), "tests.dying_child"), "clip-hangs", "z")
+    assert ("clip-hangs-000001000", "quarantined", "timeout") in rows
+    assert rows[-4:] == kept("z")
+
+
+def test_a_child_that_cannot_start_is_no_records_fault(folder: Path) -> None:
+    with pytest.raises(UserError, match="could not start"):
+        run(Worker(config(folder), "tests.no_such_module"), "a")
