@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb; gives the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
-    arguments = _parser().parse_args(words[:cut])
+    arguments = _parse(words[:cut])
     arguments.beam_flags = words[cut + 1 :]
     try:
         return int(arguments.call(arguments))
@@ -108,6 +108,18 @@ def _preview(arguments: argparse.Namespace) -> int:
     contact_sheet(arguments.out, arguments.sample, arguments.seed).save(arguments.png)
     print(arguments.png)
     return _DONE
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parses; overrides may stand anywhere, which argparse's subcommands alone do not allow."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(words)
+    stray = [word for word in rest if word.startswith("-") or "=" not in word or "overrides" not in arguments]
+    if stray:
+        parser.error(f"unknown here: {' '.join(stray)}; see --help")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -188,7 +188,7 @@ def _neighbours(path: list[int | str], raw: Any) -> str:
 
 def _member(annotation: Any, raw: Any) -> type[BaseModel]:
     """The model that a raw value is checked against: of a union, the one whose `name` it gives."""
-    members = [member for member in get_args(annotation) or (annotation,) if issubclass(member, BaseModel)]
+    models: list[type[BaseModel]] = [one for one in get_args(annotation) or (annotation,) if issubclass(one, BaseModel)]
     name = raw.get("name") if isinstance(raw, dict) else None
-    named = (member for member in members if name in get_args(member.model_fields["name"].annotation))
-    return members[0] if len(members) == 1 else next(named)
+    named = (model for model in models if name in get_args(model.model_fields["name"].annotation))
+    return models[0] if len(models) == 1 else next(named)

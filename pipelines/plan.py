@@ -24,7 +24,7 @@ from pipelines.config import config_hash, hashed_part
 from pipelines.tables import table_writer
 from pipelines.version import code_version, library_versions
 from schemas.config import JobConfig
-from schemas.flow import BadRow, LedgerRow, Record, VideoRef
+from schemas.flow import BadRow, LedgerRow, Record, Row, VideoRef
 from schemas.tables import LEDGER, PLAN
 from transforms.datasets import build_parser
 from transforms.footage import FootageError, probe_duration_s
@@ -131,10 +131,9 @@ def _records(
         try:
             record = row if isinstance(row, BadRow) else _storable(parse(row))
         except ValueError as error:
-            where = str(row.get("uri") or "") if isinstance(row, dict) else ""
-            record = BadRow(record_id=f"row {ordinal + 1}", uri=where, error=str(error))
+            record = _bad_row(cast(Row, row), f"row {ordinal + 1}", str(error))
         if isinstance(record, BadRow):
-            reject(_bad_row(config.dataset, ordinal, record))
+            reject(_bad_record(config.dataset, ordinal, record))
             continue
         uri = sources.relative(config.source.root, record.uri)
         yield {
@@ -157,14 +156,20 @@ def _storable(record: Record) -> Record:
     return record
 
 
-def _bad_row(dataset: str, ordinal: int, bad: BadRow) -> LedgerRow:
+def _bad_row(row: Row, where: str, error: str) -> BadRow:
+    """A row that is no record, named by its own id where it has one."""
+    uri, name = (str(row.get(column) or "").encode("utf-8", "backslashreplace").decode() for column in ("uri", "id"))
+    return BadRow(record_id=name or uri or where, uri=uri, error=f"{where}: {error}")
+
+
+def _bad_record(dataset: str, ordinal: int, bad: BadRow) -> LedgerRow:
     key = record_key(dataset, f"row {ordinal}")
     return LedgerRow(
         kind="record",
         key=f"{key}-row{ordinal}",
         record_key=key,
         record_id=bad.record_id,
-        uri=bad.uri.encode("utf-8", "backslashreplace").decode(),
+        uri=bad.uri,
         outcome="quarantined",
         stage="plan",
         reason="error",

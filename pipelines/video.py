@@ -104,7 +104,7 @@ def open_video(ref: VideoRef, root: str, backend: str) -> OpenVideo:
         file = files.enter_context(store.reading(where)) if store.is_remote(where) else where
         footage = files.enter_context(open_footage(file, backend))
         first, last = footage.times_s.searchsorted([ref.start_s, ref.end_s])
-        if first == len(footage.times_s) and ref.part == 0:
+        if first == len(footage.times_s):
             raise FootageError(
                 f"the segment starts at {ref.start_s:g} s but the video ends at {footage.duration_s:g} s"
             )
@@ -144,7 +144,9 @@ def _shots(video: OpenVideo, config: JobConfig) -> tuple[list[tuple[float, float
     found: list[tuple[float, float]] = []
     match config.shots:
         case NoShots():
-            return [(float(footage.times_s[first]), _end_s(footage, last))], None
+            cut_off = bool(footage.defect) and last == len(footage.times_s)
+            found = [(float(footage.times_s[first]), _end_s(footage, last))]
+            return found, FootageError(footage.defect) if cut_off else None
         case ContentShots(threshold=threshold, min_shot_s=min_shot_s):
             frames = footage.frames(first, last, fitted_size_wh(footage.size_wh, _SHOT_SIDE_PX))
             try:

@@ -1,7 +1,7 @@
 """A child process that really dies or hangs: run in place of `pipelines.isolate`, it does what a file's name says.
 
-open-kills.mp4 dies when opened, clip-kills.mp4 at each clip after its first, once-kills.mp4 at its second clip but only the first
-time, clip-hangs.mp4 stops there for good.
+open-kills.mp4 dies when opened, clip-kills.mp4 at each clip after its first, once-kills.mp4 at its second clip but only
+the first time, clip-hangs.mp4 stops there for good.
 """
 
 import os

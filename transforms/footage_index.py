@@ -3,10 +3,12 @@
 Letters: F presented frames, in order of presentation; K keyframes.
 """
 
+import os
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -97,6 +99,13 @@ class FrameIndex:
         return found
 
 
+def _unreadable(file: str | BinaryIO, reason: str) -> str:
+    n_bytes = Path(file).stat().st_size if isinstance(file, str) else file.seek(0, os.SEEK_END)
+    if n_bytes == 0:
+        return "the file is empty (0 bytes); copy it again"
+    return f"not a video, or one cut off before its index ({reason}, {n_bytes} bytes); copy it again or leave it out"
+
+
 def open_stream(file: str | BinaryIO) -> Opened:
     """Opens the first video stream, all others left out. FootageError, FileNotFoundError."""
     if not isinstance(file, str):
@@ -110,7 +119,7 @@ def open_stream(file: str | BinaryIO) -> Opened:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {file!r}") from error
     except av.error.FFmpegError as error:
-        raise FootageError(f"not a media file that can be read ({error.strerror})") from error
+        raise FootageError(_unreadable(file, str(error.strerror))) from error
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
         container.close()
