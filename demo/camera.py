@@ -19,7 +19,7 @@ class Thing:
 
     name: str
     layers: Callable[[float], Layers]
-    """at a time in s: sprites HW4 (see Canvas.sprite) and the 3x3 from the sprite to the world; the first is the body"""
+    """at a time in s: sprites HW4 (see Canvas.sprite) and the 3x3 from sprite to world; the first is the body"""
     outline_xy: list[tuple[float, float]]
     """the silhouette in the pixels of the first sprite"""
 
@@ -71,7 +71,9 @@ def project(homography: np.ndarray, points_xy: list[tuple[float, float]] | np.nd
     return points[:, :2] / points[:, 2:]
 
 
-def render(view: View, size_wh: tuple[int, int], fps: float) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+def render(
+    view: View, size_wh: tuple[int, int], fps: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
     """Yields per frame: RGB HW3 uint8, world-to-image 3x3, and per thing its outline N2 in image pixels.
 
     Raises ValueError where the camera would look past the edge of the scenery.
@@ -109,7 +111,11 @@ def _paste(canvas: np.ndarray, sprite: np.ndarray, homography: np.ndarray) -> No
     if (high <= low).any():
         return
     placed = cv2.warpPerspective(
-        sprite, moved(*-low) @ homography, tuple((high - low).tolist()), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        sprite,
+        moved(*-low) @ homography,
+        tuple((high - low).tolist()),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
     )
     region = canvas[low[1] : high[1], low[0] : high[0]]
     region *= 1 - placed[..., 3:]
@@ -121,4 +127,6 @@ def _check_covered(scenery: np.ndarray, world_to_image: np.ndarray, size_wh: tup
     corners = project(np.linalg.inv(world_to_image), [(0, 0), (width, 0), (width, height), (0, height)])
     world_wh = np.array([scenery.shape[1], scenery.shape[0]]) / SCALE
     if (corners < 1).any() or (corners > world_wh - 1).any():
-        raise ValueError(f"at {time_s:.2f} s the camera sees past the scenery {world_wh}: corners {corners.round().tolist()}")
+        raise ValueError(
+            f"at {time_s:.2f} s the camera sees past the scenery {world_wh}: corners {corners.round().tolist()}"
+        )

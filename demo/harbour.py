@@ -2,7 +2,7 @@
 
 import numpy as np
 from camera import Layers, Thing, View, moved, turned, wobble
-from painting import Canvas, Colour, bricks, foliage, varied
+from painting import SCALE, Canvas, Colour, bricks, foliage, varied
 
 DAY_WH = (660, 380)
 DUSK_WH = (900, 420)
@@ -47,7 +47,14 @@ def dusk_scenery(seed: int = 47) -> np.ndarray:
     for base, rise, tint in ((190, 78, (150, 104, 130)), (196, 48, (104, 74, 106))):
         _ridge(canvas, base, rise, tint, rng)
     _water(canvas, (0, 190, width, height), (150, 98, 104), (255, 206, 140), rng)
-    for x, size, hull in ((60, 0.9, (60, 80, 110)), (190, 1.1, (160, 60, 54)), (330, 0.95, (230, 220, 200)), (600, 1.05, (70, 110, 100)), (745, 0.9, (200, 140, 60)), (860, 1.1, (70, 70, 120))):
+    for x, size, hull in (
+        (60, 0.9, (60, 80, 110)),
+        (190, 1.1, (160, 60, 54)),
+        (330, 0.95, (230, 220, 200)),
+        (600, 1.05, (70, 110, 100)),
+        (745, 0.9, (200, 140, 60)),
+        (860, 1.1, (70, 70, 120)),
+    ):
         _moored(canvas, x, 214, size, hull, rng)
     _jetty(canvas, rng)
     return canvas.rgb()
@@ -55,7 +62,7 @@ def dusk_scenery(seed: int = 47) -> np.ndarray:
 
 def _clouds(canvas: Canvas, rng: np.random.Generator, tint: Colour, below: float) -> None:
     layer = canvas.layer()
-    width = canvas.size_wh[0] / 3
+    width = canvas.size_wh[0] / SCALE
     for _ in range(22):
         x, y = rng.uniform(0, width), rng.uniform(4, below)
         for _ in range(10):
@@ -70,7 +77,15 @@ def _cottage(canvas: Canvas, x: float, y: float, wall: Colour, rng: np.random.Ge
     canvas.rect((x, y - height / 2, x + width, y + 16), wall)
     canvas.grain((x, y - height / 2, x + width, y + 16), 6, 0.05, int(rng.integers(1 << 30)))
     roof = varied((176, 84, 60), rng, 0.12)
-    canvas.poly([(x - 3, y - height / 2), (x + 8, y - height / 2 - 14), (x + width - 8, y - height / 2 - 14), (x + width + 3, y - height / 2)], roof)
+    canvas.poly(
+        [
+            (x - 3, y - height / 2),
+            (x + 8, y - height / 2 - 14),
+            (x + width - 8, y - height / 2 - 14),
+            (x + width + 3, y - height / 2),
+        ],
+        roof,
+    )
     for tile in np.arange(x + 2, x + width - 2, 4.5):
         canvas.line([(tile, y - height / 2 - 1), (tile + 1.5, y - height / 2 - 13)], varied(roof, rng, 0.3), 1.4)
     canvas.rect((x + 9, y - height / 2 - 22, x + 15, y - height / 2 - 10), (150, 90, 74))
@@ -94,7 +109,9 @@ def _lighthouse(canvas: Canvas, x: float, base: float) -> None:
     canvas.poly([(x - 12, top - 20), (x + 12, top - 20), (x, top - 34)], (206, 54, 46))
 
 
-def _water(canvas: Canvas, box: tuple[float, float, float, float], deep: Colour, bright: Colour, rng: np.random.Generator) -> None:
+def _water(
+    canvas: Canvas, box: tuple[float, float, float, float], deep: Colour, bright: Colour, rng: np.random.Generator
+) -> None:
     """Water with waves that grow towards the lower edge; it stands still, so that the plane is rigid."""
     x0, y0, x1, y1 = box
     canvas.rect(box, deep)
@@ -135,12 +152,22 @@ def _moored(canvas: Canvas, x: float, y: float, size: float, hull: Colour, rng: 
     canvas.rect((x - 20 * size, y - 12 * size, x + 20 * size, y), (236, 220, 200))
     for window in (-14, -2, 10):
         canvas.rect((x + window * size, y - 9 * size, x + (window + 7) * size, y - 4 * size), (50, 50, 70))
-    canvas.poly([(x - 46 * size, y - 3), (x + 46 * size, y - 3), (x + 34 * size, y + 14 * size), (x - 38 * size, y + 14 * size)], hull)
+    canvas.poly(
+        [
+            (x - 46 * size, y - 3),
+            (x + 46 * size, y - 3),
+            (x + 34 * size, y + 14 * size),
+            (x - 38 * size, y + 14 * size),
+        ],
+        hull,
+    )
     canvas.line([(x - 44 * size, y + 1), (x + 44 * size, y + 1)], (246, 230, 200), 2)
     for flag in range(8):
         at = x - 4 * size + flag * 5 * size
         low = y - 100 * size + flag * 10.5 * size
-        canvas.poly([(at, low), (at + 5, low + 6), (at - 1, low + 8)], ((220, 70, 60), (240, 200, 80), (80, 130, 160))[flag % 3])
+        canvas.poly(
+            [(at, low), (at + 5, low + 6), (at - 1, low + 8)], ((220, 70, 60), (240, 200, 80), (80, 130, 160))[flag % 3]
+        )
 
 
 def _jetty(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -223,14 +250,16 @@ def _with_foam(canvas: Canvas, width: float, waterline: float) -> np.ndarray:
     rng = np.random.default_rng(2)
     foam = canvas.layer()
     for x in np.arange(14, width - 14, 3.4):
-        foam.ellipse(x, waterline + 3 + rng.uniform(-2, 3), rng.uniform(3, 8), rng.uniform(1.5, 3.5), (240, 246, 248, 235))
+        foam.ellipse(
+            x, waterline + 3 + rng.uniform(-2, 3), rng.uniform(3, 8), rng.uniform(1.5, 3.5), (240, 246, 248, 235)
+        )
     canvas.merge(foam, 0.7)
     return canvas.sprite()
 
 
 def _afloat(name: str, sprite: np.ndarray, outline_xy: list, start_xy: tuple[float, float], speed: float) -> Thing:
     """Goes right and rocks about the middle of its waterline."""
-    middle_x, low_y = sprite.shape[1] / 6, sprite.shape[0] / 3 - 20
+    middle_x, low_y = sprite.shape[1] / SCALE / 2, sprite.shape[0] / SCALE - 20
 
     def layers(time_s: float) -> Layers:
         rock = 0.02 * np.sin(2.6 * time_s + 0.5)

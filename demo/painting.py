@@ -43,7 +43,9 @@ class Canvas:
         self.image = Image.new("RGBA", self.size_wh, fill)
         self.draw = ImageDraw.Draw(self.image)
 
-    def rect(self, box_xyxy: Box, fill: Colour | None, outline: Colour | None = None, width: float = 1, radius: float = 0) -> None:
+    def rect(
+        self, box_xyxy: Box, fill: Colour | None, outline: Colour | None = None, width: float = 1, radius: float = 0
+    ) -> None:
         x0, y0, x1, y1 = (round(value * SCALE) for value in box_xyxy)
         line = round(width * SCALE) if outline else 0
         shape = (x0, y0, max(x1 - 1, x0), max(y1 - 1, y0))
@@ -55,7 +57,16 @@ class Canvas:
     def poly(self, points_xy: list[tuple[float, float]], fill: Colour) -> None:
         self.draw.polygon([(x * SCALE, y * SCALE) for x, y in points_xy], fill)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour | None, line: Colour | None = None, width: float = 1) -> None:
+    def ellipse(
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        fill: Colour | None,
+        line: Colour | None = None,
+        width: float = 1,
+    ) -> None:
         box = ((x - rx) * SCALE, (y - ry) * SCALE, (x + rx) * SCALE, (y + ry) * SCALE)
         self.draw.ellipse(box, fill, line, round(width * SCALE) if line else 0)
 
@@ -88,7 +99,9 @@ class Canvas:
 
     def merge(self, layer: "Canvas", blur: float = 0) -> None:
         """Lays the layer over what is painted, blurred by `blur` world pixels."""
-        image = layer.image.filter(ImageFilter.GaussianBlur(blur * SCALE)) if blur else layer.image
+        image = layer.image
+        if blur:  # premultiplied, so that the black of empty pixels does not bleed in
+            image = image.convert("RGBa").filter(ImageFilter.GaussianBlur(blur * SCALE)).convert("RGBA")
         self.image.alpha_composite(image)
 
     def shadow(self, x: float, y: float, rx: float, ry: float, alpha: int = 110, blur: float = 3) -> None:
@@ -119,7 +132,14 @@ class Canvas:
         self.draw = ImageDraw.Draw(self.image)
 
 
-def bricks(canvas: Canvas, box_xyxy: Box, brick: Colour, mortar: Colour, rng: np.random.Generator, size_wh: tuple[float, float] = (12, 6)) -> None:
+def bricks(
+    canvas: Canvas,
+    box_xyxy: Box,
+    brick: Colour,
+    mortar: Colour,
+    rng: np.random.Generator,
+    size_wh: tuple[float, float] = (12, 6),
+) -> None:
     """Rows of bricks (or cobbles, tiles), each with its own tint, every other row shifted by half a brick."""
     x0, y0, x1, y1 = box_xyxy
     width, height = size_wh

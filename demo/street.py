@@ -1,5 +1,7 @@
 """The street of the demo: houses, shops and trees; a delivery van and a red car."""
 
+from itertools import pairwise
+
 import numpy as np
 from camera import Thing, View, moved, turned, wobble
 from painting import Canvas, bricks, foliage, varied
@@ -40,7 +42,13 @@ def _sky(canvas: Canvas, rng: np.random.Generator) -> None:
     for _ in range(26):
         x, y = rng.uniform(0, WORLD_WH[0]), rng.uniform(0, 90)
         for _ in range(9):
-            clouds.ellipse(x + rng.normal(0, 26), y + rng.normal(0, 6), rng.uniform(8, 22), rng.uniform(4, 10), (255, 255, 255, 200))
+            clouds.ellipse(
+                x + rng.normal(0, 26),
+                y + rng.normal(0, 6),
+                rng.uniform(8, 22),
+                rng.uniform(4, 10),
+                (255, 255, 255, 200),
+            )
     canvas.merge(clouds, 1.2)
     for x in np.arange(-10, WORLD_WH[0] + 20, 13):  # trees behind the roofs
         foliage(canvas, x, 108 + rng.normal(0, 8), 20, 24, (92, 130, 104), rng)
@@ -82,7 +90,9 @@ def _upper_windows(canvas: Canvas, box: tuple, accent: tuple, rng: np.random.Gen
             x = x0 + (x1 - x0) * (index + 0.5) / count - 12
             canvas.rect((x - 2, y - 2, x + 26, y + height + 2), (240, 236, 224))
             canvas.rect((x, y, x + 24, y + height), (58, 78, 98))
-            canvas.poly([(x, y + height), (x, y + height * 0.5), (x + 24, y + 4), (x + 24, y + height * 0.4)], (110, 140, 160))
+            canvas.poly(
+                [(x, y + height), (x, y + height * 0.5), (x + 24, y + 4), (x + 24, y + height * 0.4)], (110, 140, 160)
+            )
             for side in (x, x + 16):
                 canvas.rect((side, y, side + 8, y + height * rng.uniform(0.3, 0.8)), varied((214, 190, 170), rng, 0.2))
             canvas.rect((x + 11, y, x + 13, y + height), (240, 236, 224))
@@ -97,7 +107,9 @@ def _upper_windows(canvas: Canvas, box: tuple, accent: tuple, rng: np.random.Gen
                 canvas.ellipse(x - 2 + flower * 3.6, y + height + rng.uniform(-1, 3), 2.2, 2, bloom)
 
 
-def _ground_floor(canvas: Canvas, span: tuple[float, float], sign: str, accent: tuple, rng: np.random.Generator) -> None:
+def _ground_floor(
+    canvas: Canvas, span: tuple[float, float], sign: str, accent: tuple, rng: np.random.Generator
+) -> None:
     x0, x1 = span
     door_x = x1 - 42
     canvas.rect((door_x - 3, 206, door_x + 29, GROUND_Y), (236, 230, 214))
@@ -111,7 +123,9 @@ def _ground_floor(canvas: Canvas, span: tuple[float, float], sign: str, accent: 
     canvas.rect((left + 3, 211, right - 3, 256), (66, 60, 58))
     for shelf in (226, 241, 256):
         for x in np.arange(left + 6, right - 12, 8.5):
-            goods = ((214, 160, 86), (190, 120, 60), (90, 130, 170), (200, 80, 70), (226, 210, 150))[int(rng.integers(5))]
+            goods = ((214, 160, 86), (190, 120, 60), (90, 130, 170), (200, 80, 70), (226, 210, 150))[
+                int(rng.integers(5))
+            ]
             height = rng.uniform(5, 11)
             canvas.rect((x, shelf - height, x + 7, shelf - 1), varied(goods, rng, 0.15), radius=1.5)
         canvas.line([(left + 3, shelf), (right - 3, shelf)], (150, 116, 80), 1.5)
@@ -119,7 +133,7 @@ def _ground_floor(canvas: Canvas, span: tuple[float, float], sign: str, accent: 
     if not sign:
         return
     stripes = np.linspace(left - 6, right + 6, 14)
-    for index, (a, b) in enumerate(zip(stripes[:-1], stripes[1:], strict=True)):
+    for index, (a, b) in enumerate(pairwise(stripes)):
         stripe = accent if index % 2 else (244, 240, 230)
         canvas.poly([(a + 3, 194), (b + 1, 194), (b, 213), (a, 213)], stripe)
         canvas.ellipse((a + b) / 2, 213, (b - a) / 2, 3.4, stripe)
@@ -189,7 +203,22 @@ def _car_body() -> np.ndarray:
     canvas = Canvas(184, 84)
     canvas.shadow(92, 78, 86, 4.5, 150)
     red, dark = (206, 44, 40), (142, 24, 28)
-    canvas.poly([(4, 66), (5, 48), (18, 40), (52, 35), (80, 12), (138, 11), (170, 34), (180, 42), (181, 64), (176, 70), (8, 70)], red)
+    canvas.poly(
+        [
+            (4, 66),
+            (5, 48),
+            (18, 40),
+            (52, 35),
+            (80, 12),
+            (138, 11),
+            (170, 34),
+            (180, 42),
+            (181, 64),
+            (176, 70),
+            (8, 70),
+        ],
+        red,
+    )
     canvas.poly([(4, 60), (181, 56), (181, 66), (176, 71), (8, 71)], dark)
     canvas.poly([(59, 36), (84, 16), (106, 15), (106, 36)], (70, 98, 120))
     canvas.poly([(111, 15), (135, 15), (156, 36), (111, 36)], (70, 98, 120))

@@ -1,14 +1,15 @@
 """The table of the demo, seen from above: a ball rolls by, a toy truck pushes a tea box."""
 
-import cv2
+from itertools import pairwise
+
 import numpy as np
 from camera import Layers, Thing, View, moved, project, turned, wobble
 from painting import SCALE, Canvas, Colour, foliage, varied
 from PIL import Image
 
 WORLD_WH = (860, 520)
-BALL_RADIUS = 45.0
-BALL_SPEED = 88.0
+BALL_RADIUS = 56.0
+BALL_SPEED = 52.0
 PUSH_SPEED = 62.0
 
 
@@ -21,9 +22,13 @@ def table_scenery(seed: int = 23) -> np.ndarray:
     _lay(canvas, _plate(rng), (168, 425), 0.0)
     _lay(canvas, _book(190, 118, (40, 92, 110), "ATLAS", rng), (172, 132), -0.1)
     _lay(canvas, _book(150, 92, (176, 58, 50), "POEMS", rng), (184, 130), 0.14)
-    _lay(canvas, _book(190, 120, (104, 74, 130), "STARS", rng), (640, 492), -0.07)
+    _lay(canvas, _book(190, 120, (104, 74, 130), "STARS", rng), (655, 500), -0.07)
     _lay(canvas, _notebook(rng), (665, 165), 0.12)
-    for x, y, angle, colour in ((585, 180, 1.2, (226, 170, 40)), (760, 165, 1.85, (70, 130, 80)), (535, 96, 0.4, (190, 60, 80))):
+    for x, y, angle, colour in (
+        (585, 180, 1.2, (226, 170, 40)),
+        (760, 165, 1.85, (70, 130, 80)),
+        (535, 96, 0.4, (190, 60, 80)),
+    ):
         _lay(canvas, _pencil(colour), (x, y), angle)
     _lay(canvas, _mug(rng), (418, 142), -0.35)
     _lay(canvas, _plant(rng), (790, 62), 0.0)
@@ -39,7 +44,7 @@ def _planks(canvas: Canvas, rng: np.random.Generator) -> None:
     plank = 65
     for row, y in enumerate(range(0, height, plank)):
         cuts = [0.0, *sorted(rng.uniform(100, width - 100, 1 + row % 2)), float(width)]
-        for left, right in zip(cuts[:-1], cuts[1:], strict=True):
+        for left, right in pairwise(cuts):
             box = (left, y, right, y + plank)
             canvas.rect(box, varied((186, 130, 80), rng, 0.1))
             canvas.grain(box, (90, 5), 0.13, int(rng.integers(1 << 30)))
@@ -202,7 +207,7 @@ def _keys() -> Canvas:
 
 
 def _ball(roll: float) -> np.ndarray:
-    """The beach ball after rolling by `roll` radians to the right: a lit sphere with stripes and stars, and its shadow."""
+    """The beach ball after rolling by `roll` radians to the right: a lit sphere, striped and dotted, and its shadow."""
     side = int((2 * BALL_RADIUS + 24) * SCALE)
     canvas = Canvas(side / SCALE, side / SCALE)
     canvas.shadow(BALL_RADIUS + 9, BALL_RADIUS + 12, BALL_RADIUS * 0.95, BALL_RADIUS * 0.95, 130, 4)
@@ -213,10 +218,18 @@ def _ball(roll: float) -> np.ndarray:
     lean = 0.5  # the poles of the ball lean off the axis it rolls about
     pole, across = y * np.cos(lean) + skin_x * np.sin(lean), skin_x * np.cos(lean) - y * np.sin(lean)
     longitude = np.arctan2(skin_z, across)
-    palette = np.array([[224, 62, 52], [246, 240, 224], [44, 112, 186], [246, 240, 224], [244, 186, 50], [246, 240, 224]], float)
+    palette = np.array(
+        [[224, 62, 52], [246, 240, 224], [44, 112, 186], [246, 240, 224], [244, 186, 50], [246, 240, 224]], float
+    )
     sector = (longitude / (2 * np.pi) * 6 % 6).astype(int)
     rgb = palette[sector]
-    dots = np.hypot((longitude / (np.pi / 3) % 1 - 0.5) * np.sqrt(np.clip(1 - pole**2, 0, 1)) * 1.05, (pole * 3.2 + 0.5) % 1 - 0.5) < 0.24
+    dots = (
+        np.hypot(
+            (longitude / (np.pi / 3) % 1 - 0.5) * np.sqrt(np.clip(1 - pole**2, 0, 1)) * 1.05,
+            (pole * 3.2 + 0.5) % 1 - 0.5,
+        )
+        < 0.24
+    )
     rgb = np.where(dots[..., None], palette[(sector + 3) % 6] * 0.86, rgb)
     rgb = np.where(np.abs(pole)[..., None] > 0.93, (60, 70, 90), rgb)
     light = 0.5 + 0.55 * np.clip(-0.45 * x - 0.5 * y + 0.74 * z, 0, 1)
@@ -292,7 +305,7 @@ def _pushed(name: str, sprite: np.ndarray, outline_xy: list, offset_xy: tuple[fl
 
     def layers(time_s: float) -> Layers:
         turn = 0.04 * np.sin(1.1 * time_s)
-        pose = moved(548 - PUSH_SPEED * time_s, 334 - 2 * time_s) @ turned(0.06 + turn) @ moved(*offset_xy)
+        pose = moved(526 - PUSH_SPEED * time_s, 334 - 2 * time_s) @ turned(0.06 + turn) @ moved(*offset_xy)
         return [(sprite, pose)]
 
     return Thing(name=name, layers=layers, outline_xy=outline_xy)
@@ -316,7 +329,7 @@ def table_view() -> View:
     box_outline = [(2, 2), (124, 2), (124, 92), (2, 92)]
     truck_outline = [(2, 4), (124, 4), (124, 78), (2, 78)]
     things = [
-        _rolling((175, 262), -0.03),
+        _rolling((192, 265), -0.02),
         _pushed("tea box", _tea_box(), box_outline, (0, 0)),
         _pushed("toy truck", _toy_truck(), truck_outline, (123, 6)),
     ]

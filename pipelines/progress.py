@@ -57,13 +57,13 @@ class Teller:
         self._last_s = time.monotonic()
         self._width = 0
 
-    def update(self, text: str) -> None:
-        """Shows how things stand."""
+    def update(self, text: str, last: bool = False) -> None:
+        """Shows how things stand; `last`: in any case."""
         now_s = time.monotonic()
         if self._live:
             print(f"\r{text.ljust(self._width)}", end="", file=sys.stderr, flush=True)
             self._width = len(text)
-        elif now_s - self._last_s >= _PLAIN_EVERY_S:
+        elif last or now_s - self._last_s >= _PLAIN_EVERY_S:
             self._last_s = now_s
             print(text, file=sys.stderr, flush=True)
 
@@ -94,9 +94,10 @@ def watching(out: str, n_shards: int, on_look: Callable[[Standing], None]) -> It
     finally:
         over.set()
         thread.join()
-        look(out, standing)
-        teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s))
         teller.close()
+    look(out, standing)
+    teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s), last=True)
+    teller.close()
 
 
 def _duration(seconds: float) -> str:

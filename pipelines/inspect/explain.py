@@ -82,6 +82,8 @@ def _batches(out: str) -> Iterator[Any]:
     if store.exists(store.join(out, "ledger.parquet")):
         files = ["ledger.parquet"]
     else:
+        if not store.exists(store.join(out, "plan", "plan.json")):
+            raise UserError(f"OUT: {out} holds no dataset; name the folder that a `run` wrote")
         shards = store.names(store.join(out, "shards"), ".parquet")
         files = [*(store.join("shards", name) for name in shards), "plan/ledger.parquet"]
     for name in files:
