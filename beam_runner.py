@@ -1,6 +1,7 @@
 """The command line: `python beam_runner.py VERB …`, installed as `somtom VERB …`. Parses, loads the config, calls."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return _QUARANTINED
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+        print("\nstopped; the same command goes on from here", file=sys.stderr, flush=True)
+        os._exit(_INTERRUPTED)  # Beam's threads would go on with the shards they are at
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ on. `python -m pipelines.isolate FD` is the child: nothing of the caller's main 
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -161,6 +162,7 @@ def _settled(refs: Sequence[VideoRef], progress: _Progress, how: str) -> Iterato
 
 def main(descriptor: int) -> None:
     """The child: gets a config, then lists of records; sends events. Ends when its parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection = Connection(descriptor)
     config = connection.recv()

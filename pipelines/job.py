@@ -1,5 +1,7 @@
 """A whole job: plan, curate, finish, under the dataset's lock; and where one stands."""
 
+import contextlib
+import io
 import logging
 import os
 import re
@@ -111,6 +113,7 @@ def _stop_early(standing: Standing, plan: Plan, config: JobConfig, out: str) -> 
 
 
 def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: Sequence[str]) -> None:
+    """Runs the graph; with no `--runner` given, on the embedded one."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -118,22 +121,33 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
 
     flags = list(beam_flags)
     shards = plan.shard_names()
-    if not any(flag.startswith("--runner") for flag in flags):
-        workers = max(1, min(workers, len(shards)))
-        # threads suffice: each holds a child process of its own, in which the records run
-        mode = "multi_threading" if workers > 1 else "in_memory"
-        defaults = ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}")
-        given = {flag.partition("=")[0] for flag in flags}
-        flags += [flag for flag in defaults if flag.partition("=")[0] not in given]
+    embedded = not any(flag.startswith("--runner") for flag in flags)
+    if embedded:
+        flags += _embedded_flags(min(workers, len(shards)), flags)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    # Beam's threads print the traceback of what they also raise
+    quiet = contextlib.redirect_stderr(io.StringIO()) if embedded else contextlib.nullcontext()
     try:
-        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+        with quiet, beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
             build_graph(pipeline, config, out, shards)
     except RuntimeError as error:
+        if "KeyboardInterrupt [while running" in str(error):
+            raise KeyboardInterrupt from error
         known = _KNOWN_ERROR.search(str(error))
         if known is None:
             raise
         raise UserError(known.group(1).partition(" [while running")[0]) from error
+
+
+def _embedded_flags(workers: int, given: Sequence[str]) -> list[str]:
+    """Flags of the embedded runner, as far as they are not given.
+
+    Threads suffice for several workers: each holds a child process of its own, in which the records run.
+    """
+    mode = "multi_threading" if workers > 1 else "in_memory"
+    defaults = ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={max(1, workers)}")
+    names = {flag.partition("=")[0] for flag in given}
+    return [flag for flag in defaults if flag.partition("=")[0] not in names]
 
 
 def show_plan(config: JobConfig) -> str:

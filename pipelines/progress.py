@@ -53,7 +53,8 @@ class Teller:
     """Writes to the terminal: one line that is rewritten, or plain lines now and then where there is no terminal."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._stream = sys.stderr
+        self._live = self._stream.isatty()
         self._last_s = time.monotonic()
         self._width = 0
 
@@ -61,15 +62,15 @@ class Teller:
         """Shows how things stand; `last`: in any case."""
         now_s = time.monotonic()
         if self._live:
-            print(f"\r{text.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+            print(f"\r{text.ljust(self._width)}", end="", file=self._stream, flush=True)
             self._width = len(text)
         elif last or now_s - self._last_s >= _PLAIN_EVERY_S:
             self._last_s = now_s
-            print(text, file=sys.stderr, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         if self._live and self._width:
-            print(file=sys.stderr, flush=True)
+            print(file=self._stream, flush=True)
             self._width = 0
 
 

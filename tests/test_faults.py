@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.jobs import FAST, ROOT, fingerprint, somtom, write_scenes
@@ -48,9 +49,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_one_line_and_the_next_run_goes_on(videos: Path, small_disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
+    videos: Path, small_disk: Path, tmp_path: Path, workers: str
+) -> None:
     out = small_disk / "out"
-    line = one_line(somtom(*words(videos, out)))
+    line = one_line(somtom(*words(videos, out, "--workers", workers)))
     assert "No space left on device" in line and "--out" in line and "goes on where it stopped" in line
     assert not (out / "job.json").exists()
     assert not list(out.rglob(".partial-*"))
@@ -152,18 +156,28 @@ def test_progress_in_plain_lines_and_the_summary(videos: Path, tmp_path: Path) -
     assert "shards, 8 items: 8 kept" in done.stderr
 
 
-def test_ctrl_c_ends_with_a_word_and_leaves_no_process(videos: Path, tmp_path: Path) -> None:
+def _children(pid: int) -> list[psutil.Process]:
+    """The child processes of a job, once there are any."""
+    while not (children := psutil.Process(pid).children()):
+        time.sleep(0.02)
+    return children
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_with_a_word_and_leaves_no_process(videos: Path, tmp_path: Path, workers: str) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, str(ROOT / "beam_runner.py"), *words(videos, out)]
+    command = [sys.executable, str(ROOT / "beam_runner.py"), *words(videos, out, "--workers", workers)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while not (out / "plan/plan.json").exists():
             time.sleep(0.02)
-        time.sleep(1)
+        children = _children(process.pid)
         timer = threading.Timer(60, process.kill)
         timer.start()
         process.send_signal(2)
         _, told = process.communicate()
         timer.cancel()
     assert process.returncode == 130, told
-    assert "goes on from here" in told
+    assert "goes on from here" in told and "Traceback" not in told
+    psutil.wait_procs(children, timeout=10)
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert somtom(*words(videos, out)).returncode == 0
