@@ -1,0 +1,59 @@
+# Needs a Python of 3.11 or newer and nothing else; everything goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT := out/demo
+
+.PHONY: help setup demo test check bench lock clean
+
+help:
+	@echo "make demo    sets up and curates the demo clips into $(OUT)"
+	@echo "make setup   makes .venv with the base install (somtom is .venv/bin/somtom)"
+	@echo "make test    all tests; make check  linter, types and the fast tests"
+	@echo "make bench   speed and memory; make lock  renews the lock files"
+
+setup: .venv/base
+.venv/base: requirements.lock pyproject.toml setup.py
+	$(call install,requirements.lock)
+	@touch $@
+
+.venv/dev: requirements-dev.lock pyproject.toml setup.py
+	$(call install,requirements-dev.lock)
+	@touch $@ .venv/base
+
+# uv takes seconds where pip takes minutes; pip is there if uv can't be had
+define install
+test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(BIN)/python -m pip install -q --disable-pip-version-check uv || true
+if test -x $(BIN)/uv; then $(BIN)/uv pip install -q --python $(BIN)/python -r $(1); \
+	else $(BIN)/python -m pip install -q -r $(1); fi
+$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+endef
+
+demo: setup
+	rm -rf $(OUT)
+	$(BIN)/somtom run demo/demo.yaml --out $(OUT)
+	$(BIN)/somtom lint $(OUT)
+	$(BIN)/somtom preview $(OUT) --png $(OUT)/contact_sheet.png
+	@echo
+	@echo "shards         $(OUT)/shards"
+	@echo "card           $(OUT)/README.md"
+	@echo "contact sheet  $(OUT)/contact_sheet.png"
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test: check
+	$(BIN)/pytest -n 2 -m slow
+
+bench: .venv/dev
+	$(BIN)/python -m bench
+
+lock:
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv out build dist *.egg-info
