@@ -114,11 +114,13 @@ def _stop_early(standing: Standing, plan: Plan, config: JobConfig, out: str) -> 
 
 def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: Sequence[str]) -> None:
     """Runs the graph; with no `--runner` given, on the embedded one."""
+    logging.disable(logging.WARNING)  # an import that warns of extras which this job does not need
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.graph import build_graph
 
+    logging.disable(logging.NOTSET)
     flags = list(beam_flags)
     shards = plan.shard_names()
     embedded = not any(flag.startswith("--runner") for flag in flags)

@@ -10,13 +10,11 @@ import sys
 from pathlib import Path
 
 import grpc
-from apache_beam.portability.api import (
-    beam_artifact_api_pb2 as artifact,
-    beam_artifact_api_pb2_grpc as artifact_grpc,
-    beam_provision_api_pb2 as provision,
-    beam_provision_api_pb2_grpc as provision_grpc,
-    beam_runner_api_pb2 as runner,
-)
+from apache_beam.portability.api import beam_artifact_api_pb2 as artifact
+from apache_beam.portability.api import beam_artifact_api_pb2_grpc as artifact_grpc
+from apache_beam.portability.api import beam_provision_api_pb2 as provision
+from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision_grpc
+from apache_beam.portability.api import beam_runner_api_pb2 as runner
 from google.protobuf import json_format
 
 _PIP = ("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
