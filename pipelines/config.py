@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipelines import sources
-from schemas.config import JobConfig, ManifestSource
+from schemas.config import JobConfig
 from schemas.errors import UserError
 
 
@@ -46,8 +46,8 @@ def check_config(raw: dict[str, Any]) -> JobConfig:
 def hashed_part(config: JobConfig) -> dict[str, Any]:
     """The config without what says only how and where a job runs."""
     plain = config.model_dump(mode="json", exclude={"run": True, "source": {"root"}})
-    if isinstance(config.source, ManifestSource):
-        plain["source"]["path"] = Path(config.source.path).name
+    if "path" in plain["source"]:
+        plain["source"]["path"] = Path(plain["source"]["path"]).name
     return plain
 
 

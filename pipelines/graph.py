@@ -65,13 +65,17 @@ def _count(report: ShardReport) -> None:
 
 
 def beam_step(step: Callable[[Any], Any]) -> Any:
-    """Any step as a PTransform, for graphs of your own: its values, and its rejections under the tag "rejected"."""
+    """Any step as a PTransform, for graphs of your own: its values, and its rejections under the tag "rejected".
+
+    Its label is the step's name; `"label" >> beam_step(step)` where a graph has it twice.
+    """
 
     def run(value: Any) -> Iterator[Any]:
         result = step(value)
         yield beam.pvalue.TaggedOutput(REJECTED, result) if isinstance(result, Rejected) else result
 
-    return beam.FlatMap(run).with_outputs(REJECTED, main="passed")
+    name = getattr(step, "__name__", type(step).__name__)
+    return name >> beam.FlatMap(run).with_outputs(REJECTED, main="passed")
 
 
 def TrackPoints(config: TrackerConfig, grid: int) -> Any:
@@ -80,9 +84,9 @@ def TrackPoints(config: TrackerConfig, grid: int) -> Any:
     def step(clip: Clip) -> Any:
         return track_points(clip, build_tracker(config), grid)
 
-    return beam_step(step)
+    return "TrackPoints" >> beam_step(step)
 
 
 def RemoveCameraMotion(config: CameraConfig) -> Any:
     """PTransform: Tracked -> Steadied, or Rejected where no camera motion explains the tracks."""
-    return beam_step(lambda tracked: remove_camera_motion(tracked, config))
+    return "RemoveCameraMotion" >> beam_step(lambda tracked: remove_camera_motion(tracked, config))

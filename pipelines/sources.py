@@ -9,7 +9,7 @@ import json
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
 from pipelines import store
-from schemas.config import ManifestSource, SourceConfig, VideosSource
+from schemas.config import SourceConfig, VideosSource
 from schemas.errors import UserError
 from schemas.flow import BadRow, Row
 
@@ -31,7 +31,7 @@ def resolve(source: SourceConfig) -> SourceConfig:
             uris = [_absolute(uri) for uri in source.uris]
             root = _absolute(source.root) if source.root else _common_folder(uris)
             return source.model_copy(update={"root": root, "uris": [_under(root, uri) for uri in uris]})
-        case ManifestSource():
+        case _:  # a table
             path = _absolute(source.path)
             root = _absolute(source.root) if source.root else posixpath.dirname(path)
             return source.model_copy(update={"path": path, "root": root})
@@ -55,8 +55,8 @@ def read_rows(source: SourceConfig, left_out: Counter[str]) -> Iterator[Row | Ba
     match source:
         case VideosSource():
             yield from _list_videos(source, left_out)
-        case ManifestSource():
-            yield from _read_table(source.path)
+        case _:  # a table
+            yield from _read_table(source.path, source.required)
 
 
 def _absolute(uri: str) -> str:
@@ -72,11 +72,11 @@ def _fixed_part(uri: str) -> str:
 
 def _common_folder(uris: list[str]) -> str:
     folders = [fixed if _is_folder(fixed) else posixpath.dirname(fixed) for fixed in map(_fixed_part, uris)]
-    if len({folder.partition("://")[0] if "://" in folder else "" for folder in folders}) > 1:
+    protocols = {folder.partition("://")[0] if "://" in folder else "" for folder in folders}
+    if len(protocols) > 1:
         raise UserError(f"source.uris: {', '.join(uris)} share no folder; give source.root, or run them as two jobs")
-    return (
-        posixpath.commonpath(folders).replace(":/", "://", 1) if "://" in folders[0] else posixpath.commonpath(folders)
-    )
+    common = posixpath.commonpath(folders)
+    return common.replace(":/", "://", 1) if protocols != {""} else common
 
 
 def _is_folder(uri: str) -> bool:
@@ -131,8 +131,8 @@ def _walk(fs: Any, folder: str, endings: tuple[str, ...], left_out: Counter[str]
             left_out[posixpath.splitext(name)[1] or posixpath.basename(name)] += 1
 
 
-def _read_table(path: str) -> Iterator[Row | BadRow]:
-    readers: dict[str, Callable[[str], Iterator[Row | BadRow]]] = {
+def _read_table(path: str, required: Sequence[str]) -> Iterator[Row | BadRow]:
+    readers: dict[str, Callable[[str, Sequence[str]], Iterator[Row | BadRow]]] = {
         ".csv": _read_csv,
         ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
@@ -141,20 +141,20 @@ def _read_table(path: str) -> Iterator[Row | BadRow]:
     if reader is None:
         raise UserError(f"source.path: {path} ends in none of {', '.join(readers)}; give a table of one of these kinds")
     try:
-        yield from reader(path)
+        yield from reader(path, required)
     except FileNotFoundError as error:
         raise UserError(f"source.path: {path} is not there; give the path of a table") from error
 
 
-def _read_csv(path: str) -> Iterator[Row]:
+def _read_csv(path: str, required: Sequence[str]) -> Iterator[Row]:
     with store.reading(path) as file:
         text = io.TextIOWrapper(cast(Any, file), encoding="utf-8-sig", errors="surrogateescape", newline="")
         table = csv.DictReader(text)
-        _check_columns(path, list(table.fieldnames or []))
+        _check_columns(path, list(table.fieldnames or []), required)
         yield from (dict(row) for row in table)
 
 
-def _read_jsonl(path: str) -> Iterator[Row | BadRow]:
+def _read_jsonl(path: str, required: Sequence[str]) -> Iterator[Row | BadRow]:
     with store.reading(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -172,14 +172,15 @@ def _read_jsonl(path: str) -> Iterator[Row | BadRow]:
                 yield BadRow(record_id=f"line {number}", uri="", error=f"line {number} of the table is not an object")
 
 
-def _read_parquet(path: str) -> Iterator[Row]:
+def _read_parquet(path: str, required: Sequence[str]) -> Iterator[Row]:
     with store.reading(path) as file:
         table = pq.ParquetFile(file)
-        _check_columns(path, table.schema_arrow.names)
+        _check_columns(path, table.schema_arrow.names, required)
         for batch in table.iter_batches(batch_size=4096):
             yield from batch.to_pylist()
 
 
-def _check_columns(path: str, names: list[str]) -> None:
-    if "uri" not in names:
-        raise UserError(f"source.path: {path} has no column uri (it has: {', '.join(names) or 'none'}); add one")
+def _check_columns(path: str, names: list[str], required: Sequence[str]) -> None:
+    missing = ", ".join(name for name in required if name not in names)
+    if missing:
+        raise UserError(f"source.path: {path} has no column {missing} (it has: {', '.join(names) or 'none'}); add it")

@@ -5,7 +5,7 @@ second, times seconds. Fields under `run` and `source.root` say how and where a 
 left out of the config hash (pipelines/config.py).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -42,6 +42,8 @@ class ManifestSource(Config):
     """A CSV, JSONL or Parquet table, a row per record: uri, start_s, end_s, text, text_override, id, licence."""
 
     name: Literal["manifest"] = "manifest"
+    required: ClassVar[tuple[str, ...]] = ("uri",)
+    """columns that the table must have"""
     path: str
     root: str = ""
     """`uri` of the rows is relative to it; empty: the folder of the table"""
