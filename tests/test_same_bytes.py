@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs import FAST, ROOT, fingerprint, somtom, write_scenes
+from tests.jobs import FAST, ROOT, fingerprint, somtom, write_scene, write_scenes
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scenes(tmp_path_factory.mktemp("inputs") / "videos", 8)
+    folder = write_scenes(tmp_path_factory.mktemp("inputs") / "videos", 6)
+    write_scene(folder / "spans several shards.mp4", seed=9, n_frames=81)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from pipelines.shards import read_sidecar_counts
 from pipelines.video import video_recipe
 from schemas.config import JobConfig
 from schemas.flow import Clip, Rejected, Steadied
-from tests.jobs import FAST, ledger, write_scenes
+from tests.jobs import FAST, ledger, write_scene, write_scenes
 from tests.scenes import make_scene
 
 _COUNTS = ("records", "items", "kept", "filtered", "quarantined")
@@ -85,10 +85,11 @@ def test_ready_steps_give_what_the_recipe_gives() -> None:
 
 @pytest.fixture
 def planned(tmp_path: Path) -> tuple[JobConfig, str, list[str]]:
-    """A job of which the plan is made: its config, dataset and shards; one of its videos is broken, one has no clip."""
+    """A job of which the plan is made: its config, dataset and shards; one video is broken, one too short."""
     videos = write_scenes(tmp_path / "videos", 3)
     (videos / "broken.mp4").write_bytes(b"no video")
-    settings = load_config("video", [f"source.uris={videos}", *FAST, "motion.min_usable_points=60"])
+    write_scene(videos / "short.mp4", n_frames=3)
+    settings = load_config("video", [f"source.uris={videos}", *FAST])
     out = str(tmp_path / "out")
     return settings, out, make_plan(settings, out).shard_names()
 
@@ -119,7 +120,7 @@ def test_reports_metrics_and_ledger_agree(planned: tuple[JobConfig, str, list[st
     n_records = sum(row["kind"] == "record" for row in rows)
     found = {name: counters[name] for name in _COUNTS}
     assert found == {"records": n_records, "items": outcomes.total()} | {name: outcomes[name] for name in _COUNTS[2:]}
-    assert counters["kept"] > 0 and counters["track_ms"] > 0
+    assert min(found.values()) > 0 and counters["track_ms"] > 0
 
 
 @pytest.mark.slow
