@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench [NAME ...] [--quick]`. What each figure means and what bounds it: BENCHMARKS.md."""
