@@ -31,15 +31,26 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Split:
+    """The step that gives the items of an opened record as (key, value or Rejected).
+
+    `run` gets a function too that it calls now and then while it looks for the next item, to show that it goes on.
+    """
+
+    name: str
+    run: Callable[[Any, Callable[[], None]], Iterable[tuple[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Opens a record, splits it into items (key, value or Rejected), takes each item through the steps.
+    """Opens a record, splits it into items, takes each item through the steps.
 
     What `open` gives has a `close()`; the last step gives an EncodedSample. `root` is left out of error messages, so
     that they do not depend on where the inputs lie.
     """
 
     open: Step
-    split: Step
+    split: Split
     steps: Sequence[Step]
     root: str = ""
 
@@ -86,6 +97,7 @@ def run_records(
     refs: Iterable[VideoRef],
     seconds: Seconds,
     on_begin: Callable[[VideoRef, str], None] = lambda ref, key: None,
+    on_beat: Callable[[], None] = lambda: None,
     known: Mapping[str, str] | None = None,
     one_at_a_time: bool = False,
 ) -> Iterator[Done]:
@@ -94,10 +106,11 @@ def run_records(
     Args:
         seconds: counted up as the work goes on.
         on_begin: hears of each record (key "") and each item just before work on it begins.
+        on_beat: hears that a record is still being split.
         known: item key -> outcome of items settled in an earlier try: no work is done and no event given for them.
         one_at_a_time: no batches, so that there is never more than one item in work.
     """
-    stream = _items(recipe, refs, seconds, on_begin, known or {})
+    stream = _items(recipe, refs, seconds, on_begin, on_beat, known or {})
     for step in recipe.steps:
         stream = _through(step, 1 if one_at_a_time else step.batch, recipe.root, stream, seconds)
     outcomes: list[str] = []
@@ -148,6 +161,7 @@ def _items(
     refs: Iterable[VideoRef],
     seconds: Seconds,
     on_begin: Callable[[VideoRef, str], None],
+    on_beat: Callable[[], None],
     known: Mapping[str, str],
 ) -> Iterator[_Element]:
     for ref in refs:
@@ -159,7 +173,7 @@ def _items(
                 opened = recipe.open.run(ref)
             stage = recipe.split.name
             with closing(opened):
-                items = iter(recipe.split.run(opened))
+                items = iter(recipe.split.run(opened, on_beat))
                 while True:
                     with _timed(seconds, stage):
                         key, value = next(items, ("", None))

@@ -9,8 +9,10 @@ from apache_beam.metrics import Metrics
 from pipelines import store
 from pipelines.curate import ShardReport, curate_shard, stop_uri
 from pipelines.isolate import Worker
+from pipelines.version import code_version
 from pipelines.video import remove_camera_motion, track_points
 from schemas.config import CameraConfig, JobConfig, TrackerConfig
+from schemas.errors import UserError
 from schemas.flow import Clip, Rejected
 from transforms.trackers import build_tracker
 
@@ -41,9 +43,14 @@ class _CurateShard(beam.DoFn):  # type: ignore[misc]
     """Holds the child process in which this worker's records run."""
 
     def __init__(self, config: JobConfig, out: str) -> None:
-        self._config, self._out = config, out
+        self._config, self._out, self._code_version = config, out, code_version()
 
     def setup(self) -> None:
+        if code_version() != self._code_version:
+            raise UserError(
+                f"the worker runs code {code_version()}, the launcher {self._code_version}; install the same version "
+                "on the workers, or send it along with --setup_file=./setup.py"
+            )
         self._worker = Worker(self._config)
 
     def process(self, shard: str) -> Iterator[ShardReport]:

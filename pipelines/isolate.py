@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +33,11 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NU
 class _Begin:
     position: int
     key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Beat:
+    """Still at work on what began last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +112,8 @@ class Worker:
                 match connection.recv():
                     case _Begin(position=position, key=key):
                         progress.begun.append((start + position, key))
+                    case _Beat():
+                        continue
                     case Done() as done:
                         progress.end(done.row)
                         yield done
@@ -172,6 +180,7 @@ def main(descriptor: int) -> None:
         connection.send(f"{type(error).__name__}: {error}")
         return
     connection.send("")
+    beat = _Beats(connection).beat
     with suppress(EOFError, ConnectionError):
         while True:
             refs, known, one_at_a_time = connection.recv()
@@ -181,9 +190,22 @@ def main(descriptor: int) -> None:
             def tell(ref: VideoRef, key: str, positions: dict[int, int] = positions) -> None:
                 connection.send(_Begin(position=positions[id(ref)], key=key))
 
-            for done in run_records(recipe, refs, seconds, tell, known, one_at_a_time):
+            for done in run_records(recipe, refs, seconds, tell, beat, known, one_at_a_time):
                 connection.send(done)
             connection.send(_End(seconds=seconds))
+
+
+class _Beats:
+    """Sends beats, one a second at most."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._last_s = connection, 0.0
+
+    def beat(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s >= 1:
+            self._last_s = now_s
+            self._connection.send(_Beat())
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipelines import store
 from pipelines.config import differences, hashed_part
@@ -126,11 +126,11 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
     embedded = not any(flag.startswith("--runner") for flag in flags)
     if embedded:
         flags += _embedded_flags(min(workers, len(shards)), flags)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    # Beam's threads print the traceback of what they also raise
-    quiet = contextlib.redirect_stderr(io.StringIO()) if embedded else contextlib.nullcontext()
     try:
-        with quiet, beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+        with (
+            _quiet() if embedded else contextlib.nullcontext(),
+            beam.Pipeline(options=PipelineOptions(flags)) as pipeline,
+        ):
             build_graph(pipeline, config, out, shards)
     except RuntimeError as error:
         if "KeyboardInterrupt [while running" in str(error):
@@ -139,6 +139,19 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
         if known is None:
             raise
         raise UserError(known.group(1).partition(" [while running")[0]) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the embedded runner's threads: they print and log what they also raise."""
+    logger = logging.getLogger("apache_beam")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _embedded_flags(workers: int, given: Sequence[str]) -> list[str]:

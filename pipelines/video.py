@@ -1,13 +1,13 @@
 """The video recipe: a segment of a video -> shots -> clips -> tracks -> camera motion removed -> marks -> sample."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pipelines import sources, store
 from pipelines.config import config_hash
-from pipelines.driver import Recipe, Step
+from pipelines.driver import Recipe, Split, Step
 from pipelines.recipes import parts_of
 from pipelines.version import code_version
 from schemas.config import (
@@ -67,22 +67,23 @@ class OpenVideo:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Span:
-    """A clip before decoding, in seconds of the footage."""
+    """A clip before decoding, in seconds of the footage; `last`: number of the first frame after its shot."""
 
     video: OpenVideo
     key: str
     start_s: float
     end_s: float
+    last: int
 
 
 def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
     """The steps of the video recipe; `tracker` replaces the configured one (your own function, or a fake)."""
     track = tracker or build_tracker(config.tracker)
-    root, decode = config.source.root, config.decode
+    decode = config.decode
     return Recipe(
-        root=root,
-        open=Step(name="open", run=lambda ref: open_video(ref, root, decode.backend)),
-        split=Step(name="shots", run=lambda video: split_video(video, config)),
+        root=config.source.root,
+        open=Step(name="open", run=VideoOpener(config).open),
+        split=Split(name="shots", run=lambda video, beat: split_video(video, config, beat)),
         steps=(
             Step(name="decode", run=lambda span: decode_clip(span, decode)),
             Step(name="track", run=lambda clip: track_points(clip, track, config.points.grid)),
@@ -95,14 +96,27 @@ def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
     )
 
 
-def open_video(ref: VideoRef, root: str, backend: str) -> OpenVideo:
-    """Opens a record's file and finds its frames by exact presentation time."""
+class VideoOpener:
+    """Opens records; remembers the last file's index, for records of one file lie side by side."""
+
+    def __init__(self, config: JobConfig) -> None:
+        self._root, self._backend = config.source.root, config.decode.backend
+        self._last: OpenVideo | None = None
+
+    def open(self, ref: VideoRef) -> OpenVideo:
+        before = self._last.footage if self._last and self._last.ref.uri == ref.uri else None
+        self._last = open_video(ref, self._root, self._backend, before)
+        return self._last
+
+
+def open_video(ref: VideoRef, root: str, backend: str, before: Footage | None = None) -> OpenVideo:
+    """Opens a record's file and finds its frames by exact presentation time; `before` as for `open_footage`."""
     files = ExitStack()
     with ExitStack() as until_open:
         until_open.enter_context(files)
         where = sources.locate(root, ref.uri)
         file = files.enter_context(store.reading(where)) if store.is_remote(where) else where
-        footage = files.enter_context(open_footage(file, backend))
+        footage = files.enter_context(open_footage(file, backend, before))
         first, last = footage.times_s.searchsorted([ref.start_s, ref.end_s])
         if first == len(footage.times_s):
             raise FootageError(
@@ -112,7 +126,9 @@ def open_video(ref: VideoRef, root: str, backend: str) -> OpenVideo:
     return OpenVideo(ref=ref, footage=footage, first=int(first), last=int(last), files=files)
 
 
-def split_video(video: OpenVideo, config: JobConfig) -> Iterator[tuple[str, Span | Rejected]]:
+def split_video(
+    video: OpenVideo, config: JobConfig, beat: Callable[[], None] = lambda: None
+) -> Iterator[tuple[str, Span | Rejected]]:
     """Clips of the record's shots; a shot too short for one is an item too. Raises last if the file breaks off."""
     footage, ref, clips = video.footage, video.ref, config.clips
     short_side_px = min(fitted_size_wh(footage.size_wh, config.decode.long_side_px))
@@ -120,12 +136,14 @@ def split_video(video: OpenVideo, config: JobConfig) -> Iterator[tuple[str, Span
         least = config.decode.min_side_px
         yield item_key(ref.record_key, ref.start_s), Rejected(reason="too_small", value=short_side_px, threshold=least)
         return
-    shots, broken = _shots(video, config)
-    for start_s, end_s in shots:
+    shots, broken = _shots(video, config, beat)
+    for first, last in shots:
+        start_s = float(footage.times_s[first]) if first < last else ref.start_s
+        end_s = _end_s(footage, last) if first < last else start_s
         spans = cut_clips(start_s, end_s, clips.length_s, clips.stride_s, clips.min_length_s)
         for span_start_s, span_end_s in spans:
             key = item_key(ref.record_key, span_start_s)
-            yield key, Span(video=video, key=key, start_s=span_start_s, end_s=span_end_s)
+            yield key, Span(video=video, key=key, start_s=span_start_s, end_s=span_end_s, last=last)
         if not spans:
             short = Rejected(reason="too_short", value=end_s - start_s, threshold=clips.min_length_s)
             yield item_key(ref.record_key, start_s), short
@@ -133,28 +151,33 @@ def split_video(video: OpenVideo, config: JobConfig) -> Iterator[tuple[str, Span
         raise broken
 
 
-def _shots(video: OpenVideo, config: JobConfig) -> tuple[list[tuple[float, float]], FootageError | None]:
-    """The shots in seconds, and the error that ended the search early, if one did.
+def _shots(
+    video: OpenVideo, config: JobConfig, beat: Callable[[], None]
+) -> tuple[list[tuple[int, int]], FootageError | None]:
+    """Frame ranges of the shots, and the error that ended the search early, if one did.
 
     All are found before the first clip is decoded, so that both passes over the file read forward only.
     """
     footage, first, last = video.footage, video.first, video.last
-    if first == last:
-        return [(video.ref.start_s, video.ref.start_s)], None
-    found: list[tuple[float, float]] = []
     match config.shots:
         case NoShots():
             cut_off = bool(footage.defect) and last == len(footage.times_s)
-            found = [(float(footage.times_s[first]), _end_s(footage, last))]
-            return found, FootageError(footage.defect) if cut_off else None
+            return [(first, last)], FootageError(footage.defect) if cut_off else None
         case ContentShots(threshold=threshold, min_shot_s=min_shot_s):
-            frames = footage.frames(first, last, fitted_size_wh(footage.size_wh, _SHOT_SIDE_PX))
+            found: list[tuple[int, int]] = []
+            frames = _beating(footage.frames(first, last, fitted_size_wh(footage.size_wh, _SHOT_SIDE_PX)), beat)
             try:
                 for start, end in find_shots(frames, footage.times_s[first:last], threshold, min_shot_s):
-                    found.append((float(footage.times_s[first + start]), _end_s(footage, first + end)))
+                    found.append((first + start, first + end))
             except FootageError as error:
                 return found, error
-            return found, None
+            return found or [(first, last)], None
+
+
+def _beating(frames: Iterable[Any], beat: Callable[[], None]) -> Iterator[Any]:
+    for frame in frames:
+        beat()
+        yield frame
 
 
 def _end_s(footage: Footage, last: int) -> float:
@@ -166,6 +189,7 @@ def decode_clip(span: Span, decode: DecodeConfig) -> Clip:
     footage = span.video.footage
     fps = min(decode.fps, footage.fps)
     indices = sample_indices(footage.times_s, span.start_s, span.end_s, fps)
+    indices = indices[indices < span.last]
     return Clip(
         key=span.key,
         ref=span.video.ref,

@@ -75,10 +75,13 @@ class Footage(Protocol):
     ) -> None: ...
 
 
-def open_footage(file: str | BinaryIO, backend: str = "pyav") -> Footage:
-    """Opens a local path or a seekable file object (which stays open on close). FootageError, FileNotFoundError."""
+def open_footage(file: str | BinaryIO, backend: str = "pyav", before: Footage | None = None) -> Footage:
+    """Opens a local path or a seekable file object (which stays open on close). FootageError, FileNotFoundError.
+
+    `before`: the same file as it was opened before; its index is taken over, for making it reads the whole file.
+    """
     if backend == "pyav":
-        return PyavFootage(file)
+        return PyavFootage(file, before if isinstance(before, PyavFootage) else None)
     if backend == "decord":
         from transforms.footage_decord import DecordFootage
 
@@ -110,17 +113,23 @@ def fitted_size_wh(size_wh: tuple[int, int], long_side_px: int) -> tuple[int, in
 class PyavFootage:
     """Footage through PyAV. Decodes on from where it stands if that is nearer than a keyframe, else seeks."""
 
-    def __init__(self, file: str | BinaryIO) -> None:
+    def __init__(self, file: str | BinaryIO, before: "PyavFootage | None" = None) -> None:
         self._file = file
-        self._index, frame, self._opened = build_index(file)
-        self._orientation = _orientation(frame)
+        if before:
+            self._opened = open_stream(file)
+            self._index: FrameIndex = before._index
+            self._orientation: tuple[bool, bool, bool] = before._orientation
+            self.size_wh: tuple[int, int] = before.size_wh
+        else:
+            self._index, frame, self._opened = build_index(file)
+            self._orientation = _orientation(frame)
+            self.size_wh = _displayed_size_wh(frame, self._opened.stream.sample_aspect_ratio, self._orientation)
         self._reformatter = VideoReformatter()
         self._run: Iterator[tuple[int, Any]] = iter(())
         self._at = -1
         self._frame: Any = None
         self.times_s = self._index.times_s_F
         self.defect = self._index.defect
-        self.size_wh = _displayed_size_wh(frame, self._opened.stream.sample_aspect_ratio, self._orientation)
         count, last_s = len(self.times_s), float(self.times_s[-1])
         self.fps = (count - 1) / last_s if last_s > 0 else 0.0
         rate = self.fps or float(self._opened.stream.average_rate or 0)

@@ -1,12 +1,12 @@
 """The driver with fake steps: every record and item has one outcome, in order, whatever the steps do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from pipelines.driver import Done, Recipe, Step, run_records
+from pipelines.driver import Done, Recipe, Split, Step, run_records
 from schemas.flow import EncodedSample, Rejected, VideoRef
 from tests.scenes import fake_ref
 
@@ -30,6 +30,11 @@ def sample(key: str) -> EncodedSample:
     return EncodedSample(key=key, members=(), index_row={})
 
 
+def quiet(run: Any) -> Split:
+    """A split that does not beat."""
+    return Split(name="split", run=lambda opened, beat: run(opened))
+
+
 def recipe(steps: list[Step], items: int = 2, closed: list[str] | None = None, **changed: Any) -> Recipe:
     def split(opened: Opened) -> Iterator[tuple[str, Any]]:
         yield from ((f"{opened.ref.record_id}-{number}", f"{opened.ref.record_id}-{number}") for number in range(items))
@@ -37,7 +42,7 @@ def recipe(steps: list[Step], items: int = 2, closed: list[str] | None = None, *
     log: list[str] = [] if closed is None else closed
     return Recipe(
         open=changed.get("open", Step(name="open", run=lambda ref: Opened(ref, log))),
-        split=changed.get("split", Step(name="split", run=split)),
+        split=quiet(changed.get("split", split)),
         steps=[*steps, Step(name="encode", run=sample)],
         root="/somewhere",
     )
@@ -99,7 +104,7 @@ def test_a_record_that_does_not_open_or_split_is_quarantined_and_the_next_goes_o
             raise OSError("no such file")
         return Opened(ref, []) if stage == "open" else [("b-0", "b-0")]
 
-    made = recipe([], items=1, **{stage: Step(name=stage, run=fail)})
+    made = recipe([], items=1, **{stage: Step(name=stage, run=fail) if stage == "open" else fail})
     assert rows(run_records(made, refs("a", "b"), {})) == [
         ("item", "a-rest0", "quarantined", stage),
         ("record", "a", "quarantined", stage),
@@ -113,7 +118,7 @@ def test_a_record_that_breaks_off_keeps_what_it_gave_and_names_the_rest() -> Non
         yield "a-0", "a-0"
         raise OSError("cut off")
 
-    assert rows(run_records(recipe([], split=Step(name="split", run=split)), refs("a"), {})) == [
+    assert rows(run_records(recipe([], split=split), refs("a"), {})) == [
         ("item", "a-0", "kept", ""),
         ("item", "a-rest0", "quarantined", "split"),
         ("record", "a", "kept", ""),
@@ -179,3 +184,15 @@ def test_seconds_are_counted_per_step() -> None:
     list(run_records(recipe([Step(name="track", run=lambda v: v)]), refs("a"), seconds))
     assert set(seconds) == {"open", "split", "track", "encode"}
     assert all(spent > 0 for spent in seconds.values())
+
+
+def test_a_split_that_takes_long_shows_that_it_goes_on() -> None:
+    beats: list[int] = []
+
+    def split(opened: Opened, beat: Any) -> Iterator[tuple[str, str]]:
+        beat()
+        yield "a-0", "a-0"
+
+    made = replace(recipe([]), split=Split(name="split", run=split))
+    list(run_records(made, refs("a", "b"), {}, on_beat=lambda: beats.append(1)))
+    assert len(beats) == 2

@@ -12,7 +12,7 @@ import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines import job, store
+from pipelines import graph, job, store
 from pipelines.config import load_config
 from pipelines.curate import ShardReport, stop_uri
 from pipelines.graph import REJECTED, RemoveCameraMotion, TrackPoints, beam_step, build_graph
@@ -20,6 +20,7 @@ from pipelines.plan import make_plan
 from pipelines.shards import read_sidecar_counts
 from pipelines.video import video_recipe
 from schemas.config import JobConfig
+from schemas.errors import UserError
 from schemas.flow import Clip, Rejected, Steadied
 from tests.jobs import FAST, ledger, write_scene, write_scenes
 from tests.scenes import make_scene
@@ -159,3 +160,11 @@ def test_two_steps_go_into_one_graph_without_labels() -> None:
 
 def _decremented(number: int) -> int:
     return number - 1
+
+
+def test_a_worker_with_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = graph._CurateShard(load_config("video", [f"source.uris={write_scene(tmp_path / 'a.mp4')}"]), str(tmp_path))
+    worker.setup()
+    monkeypatch.setattr(graph, "code_version", lambda: "other")
+    with pytest.raises(UserError, match="the worker runs code other, the launcher"):
+        worker.setup()

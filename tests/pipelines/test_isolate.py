@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
-    for number, name in enumerate(("a", "clip-kills", "open-kills", "once-kills", "clip-hangs", "z")):
+    for number, name in enumerate(("a", "clip-kills", "open-kills", "once-kills", "clip-hangs", "slow-shots", "z")):
         write_scene(folder / f"{name}.mp4", seed=number, n_frames=25)
     return folder
 
@@ -89,6 +89,10 @@ def test_a_clip_that_hangs_is_stopped_at_its_deadline(folder: Path) -> None:
     rows = run(Worker(config(folder, "run.deadline_s=3"), "tests.dying_child"), "clip-hangs", "z")
     assert ("clip-hangs-000001000", "quarantined", "timeout") in rows
     assert rows[-4:] == kept("z")
+
+
+def test_slow_work_that_goes_on_is_no_hang(folder: Path) -> None:
+    assert run(Worker(config(folder, "run.deadline_s=3"), "tests.dying_child"), "slow-shots") == kept("slow-shots")
 
 
 def test_a_child_that_cannot_start_is_no_records_fault(folder: Path) -> None:
