@@ -235,9 +235,9 @@ def test_damage_is_an_error_with_its_time_and_other_frames_stay_readable(tmp_pat
 @pytest.mark.parametrize(
     ("maker", "message"),
     [
-        (media.write_empty, "can be read"),
-        (media.write_text, "can be read"),
-        (media.write_noise, "can be read"),
+        (media.write_empty, "the file is empty"),
+        (media.write_text, "not a video"),
+        (media.write_noise, "not a video"),
         (media.write_audio_only, "no video stream"),
     ],
 )
