@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from pipelines import store
 from schemas.config import SourceConfig, VideosSource
@@ -80,7 +79,7 @@ def _common_folder(uris: list[str]) -> str:
 
 
 def _is_folder(uri: str) -> bool:
-    fs, path = url_to_fs(uri)
+    fs, path = store.filesystem(uri)
     return bool(fs.isdir(path))
 
 
@@ -95,7 +94,7 @@ def _under(root: str, uri: str) -> str:
 def _list_videos(source: VideosSource, left_out: Counter[str]) -> Iterator[Row]:
     for uri in source.uris:
         where = source.root if uri == "." else store.join(source.root, uri)
-        fs, path = url_to_fs(where)
+        fs, path = store.filesystem(where)
         n_before = 0
         for found in _files(fs, path, source.extensions, left_out):
             n_before += 1

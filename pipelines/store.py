@@ -9,12 +9,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import fsspec
 from fsspec.core import url_to_fs
 
 from schemas.errors import UserError
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The file system of a URI and the path in it. UserError for a kind of URI that can't be used here."""
+    try:
+        fs, path = url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"{uri}: {' '.join(str(error).split())}; install what it needs (gs: pip install '.[gcp]'), or use another place"
+        ) from error
+    return fs, str(path)
 
 
 def is_remote(uri: str) -> bool:
@@ -26,19 +36,19 @@ def join(root: str, *names: str) -> str:
 
 
 def exists(uri: str) -> bool:
-    fs, path = url_to_fs(uri)
+    fs, path = filesystem(uri)
     return bool(fs.exists(path))
 
 
 def size(uri: str) -> int:
     """Bytes; FileNotFoundError where there is no such file."""
-    fs, path = url_to_fs(uri)
+    fs, path = filesystem(uri)
     return int(fs.info(path)["size"])
 
 
 def names(folder: str, suffix: str = "") -> list[str]:
     """Sorted names of the files in a folder; none where the folder is not there."""
-    fs, path = url_to_fs(folder)
+    fs, path = filesystem(folder)
     fs.invalidate_cache()
     if not fs.exists(path):
         return []
@@ -49,7 +59,8 @@ def names(folder: str, suffix: str = "") -> list[str]:
 @contextmanager
 def reading(uri: str) -> Iterator[BinaryIO]:
     """Opens for reading bytes, seekable."""
-    with fsspec.open(uri, "rb") as file:
+    fs, path = filesystem(uri)
+    with fs.open(path, "rb") as file:
         yield file
 
 
@@ -60,7 +71,7 @@ def read_bytes(uri: str) -> bytes:
 
 def remove(uri: str) -> None:
     """Removes a file; nothing happens where there is none."""
-    fs, path = url_to_fs(uri)
+    fs, path = filesystem(uri)
     if fs.exists(path):
         fs.rm_file(path)
 
@@ -68,7 +79,7 @@ def remove(uri: str) -> None:
 @contextmanager
 def writing(uri: str) -> Iterator[BinaryIO]:
     """A new file that appears under `uri`, whole, when the block ends; an exception in the block leaves nothing."""
-    fs, path = url_to_fs(uri)
+    fs, path = filesystem(uri)
     local = not is_remote(uri)
     with explained(uri):
         if local:

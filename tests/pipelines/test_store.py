@@ -43,6 +43,12 @@ def test_an_error_of_the_system_is_one_line_with_the_cure(tmp_path: Path) -> Non
         store.write_bytes(str(tmp_path / "file/inside"), b"")
 
 
+@pytest.mark.parametrize("uri", ["nosuch://bucket/file", "msd://host/file"])
+def test_a_place_that_cannot_be_used_is_one_line(uri: str) -> None:
+    with pytest.raises(UserError, match=f"^{uri}: .*; install"):
+        store.exists(uri)
+
+
 def test_a_remote_file_is_put_at_once() -> None:
     memory = fsspec.filesystem("memory")
     with store.writing("memory://bucket/shards/a.tar") as file:
