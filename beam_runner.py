@@ -1,8 +1,11 @@
 """The command line: `python beam_runner.py VERB …`, installed as `somtom VERB …`. Parses, loads the config, calls."""
 
 import argparse
+import io
+import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,13 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.call(arguments))
     except UserError as error:
         print(error, file=sys.stderr)
-        return _MISTAKE
+        return _ended(_MISTAKE)
     except TooMuchQuarantinedError as error:
         print(error, file=sys.stderr)
         return _QUARANTINED
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr, flush=True)
-        os._exit(_INTERRUPTED)  # Beam's threads would go on with the shards they are at
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return _ended(_INTERRUPTED)
+
+
+def _ended(code: int) -> int:
+    """Gives the code, or ends at once where other threads are at work: Beam's would go on with their shards."""
+    if threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -65,8 +76,7 @@ def _try(arguments: argparse.Namespace) -> int:
     from pipelines.config import load_config
     from pipelines.trial import try_first
 
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    config = load_config("video", [f"source.uris=['{arguments.file}']", *arguments.overrides])
+    config = load_config("video", [f"source.uris={json.dumps([arguments.file])}", *arguments.overrides])
     for line in try_first(config, arguments.folder):
         print(line)
     return _DONE
@@ -104,9 +114,12 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
+    from pipelines import store
     from pipelines.inspect.contact_sheet import contact_sheet
 
-    contact_sheet(arguments.out, arguments.sample, arguments.seed).save(arguments.png)
+    png = io.BytesIO()
+    contact_sheet(arguments.out, arguments.sample, arguments.seed).save(png, format="PNG")
+    store.write_bytes(arguments.png, png.getvalue())
     print(arguments.png)
     return _DONE
 
@@ -135,14 +148,14 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("try", help="one video to a marked picture and a trace animation, in seconds")
     verb.add_argument("file", metavar="FILE|URL")
     verb.add_argument("overrides", nargs="*", metavar="a.b=value")
-    verb.add_argument("--folder", type=Path, default=Path(), help="where the pictures go (here)")
+    verb.add_argument("--folder", type=_uri, default=".", metavar="URI", help="where the pictures go (here)")
     verb.set_defaults(call=_try)
 
     verb = verbs.add_parser("run", help="curate a dataset, or go on with one that was interrupted")
     _add_config(verb)
-    verb.add_argument("--out", required=True, metavar="URI", help="folder or bucket of the dataset")
-    verb.add_argument("--workers", type=int, default=0, metavar="N", help="processes (one per core)")
-    verb.add_argument("--limit", type=int, default=0, metavar="N", help="read only the first N records")
+    verb.add_argument("--out", required=True, type=_uri, metavar="URI", help="folder or bucket of the dataset")
+    verb.add_argument("--workers", type=_count, default=0, metavar="N", help="processes (one per core)")
+    verb.add_argument("--limit", type=_count, default=0, metavar="N", help="read only the first N records")
     verb.add_argument("--retry-failed", action="store_true", help="make shards with quarantined rows again")
     verb.set_defaults(call=_run)
 
@@ -154,7 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(call=_status)
 
     verb = _add_out_verb(verbs, "finish", "the last act alone: index, ledger, card, job.json from finished shards")
-    verb.add_argument("--max-quarantined", type=float, default=0.05, metavar="SHARE", help="see run.max_quarantined")
+    verb.add_argument(
+        "--max-quarantined", type=_share, metavar="SHARE", help="in place of the job's run.max_quarantined"
+    )
     verb.set_defaults(call=_finish)
 
     verb = _add_out_verb(verbs, "lint", "checks every promise that the files can show; a line per finding")
@@ -165,11 +180,34 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(call=_explain)
 
     verb = _add_out_verb(verbs, "preview", "a contact sheet of samples, as PNG")
-    verb.add_argument("--png", type=Path, default=Path("preview.png"), help="the file to write (preview.png)")
+    verb.add_argument("--png", default="preview.png", metavar="URI", help="the file to write (preview.png)")
     verb.add_argument("--sample", type=int, default=12, metavar="N", help="how many samples (12)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones")
     verb.set_defaults(call=_preview)
     return top
+
+
+def _uri(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a folder or bucket")
+    path = text.removeprefix("file://").rstrip("/") or "/"
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return share
 
 
 def _add_config(verb: argparse.ArgumentParser) -> None:
@@ -179,7 +217,7 @@ def _add_config(verb: argparse.ArgumentParser) -> None:
 
 def _add_out_verb(verbs: Any, name: str, what: str) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=what)
-    verb.add_argument("out", metavar="OUT", help="folder or bucket of the dataset")
+    verb.add_argument("out", type=_uri, metavar="OUT", help="folder or bucket of the dataset")
     return verb
 
 

@@ -79,7 +79,7 @@ def _find(path: str) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}; give a readable YAML file") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds {type(raw).__name__}, not a mapping; write lines like `seed: 0`")
@@ -91,7 +91,8 @@ def _apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     for path, value in sorted(parsed, key=lambda pair: pair[0][-1] != "name"):
         target = raw
         for depth, part in enumerate(path[:-1]):
-            target = target.setdefault(part, {})
+            target[part] = {} if target.get(part) is None else target[part]
+            target = target[part]
             if not isinstance(target, dict):
                 field = ".".join(path[: depth + 1])
                 raise UserError(
@@ -106,7 +107,7 @@ def _with_default_names(raw: dict[str, Any]) -> dict[str, Any]:
     """Parts given without a `name` are of the default kind: `shots.threshold=30` is enough."""
     named = dict(raw)
     for part, field in JobConfig.model_fields.items():
-        name = getattr(field.default, "name", None)
+        name = "videos" if part == "source" else getattr(field.default, "name", None)
         if name and isinstance(raw.get(part), dict):
             named[part] = {"name": name, **raw[part]}
     return named
@@ -116,10 +117,16 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
     field, equals, value = text.partition("=")
     if not equals or not all(field.split(".")):
         raise UserError(f"{text}: is no override; write field=value, e.g. clips.length_s=3")
+    return field.split("."), _value(value)
+
+
+def _value(text: str) -> Any:
+    """A value in YAML; what is no YAML (`*.mp4`) or plain words (`clips #2`) stands for itself."""
     try:
-        return field.split("."), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"{field}: {value!r} is not a YAML value ({' '.join(str(error).split())}); quote it") from error
+        value = yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return text
+    return text if isinstance(value, str) and text[:1] not in ("'", '"') else value
 
 
 def _with_templates(config: JobConfig) -> Any:
@@ -129,7 +136,9 @@ def _with_templates(config: JobConfig) -> Any:
     if isinstance(templates, str):
         path = Path(templates) if templates else Path(str(resources.files("pipelines.configs"))) / "prompts.yaml"
         if not path.is_file():
-            raise UserError(f"text.templates: {templates!r} is not a file; give a YAML file like {path.name}")
+            raise UserError(
+                f"text.templates: {templates!r} is not a file; give a YAML file like pipelines/configs/prompts.yaml"
+            )
         templates = _read_yaml(path)
     try:
         parse_templates(templates)

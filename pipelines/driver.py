@@ -30,26 +30,35 @@ class Step:
     batch: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """The step that gives the items of an opened record as (key, value or Rejected).
+Beat = Callable[[], None]
+"""Called now and then by work that takes long, to show that it goes on."""
 
-    `run` gets a function too that it calls now and then while it looks for the next item, to show that it goes on.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """The step that opens a record; what it gives has a `close()`."""
 
     name: str
-    run: Callable[[Any, Callable[[], None]], Iterable[tuple[str, Any]]]
+    run: Callable[[VideoRef, Beat], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The step that gives the items of an opened record as (key, value or Rejected)."""
+
+    name: str
+    run: Callable[[Any, Beat], Iterable[tuple[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Opens a record, splits it into items, takes each item through the steps.
 
-    What `open` gives has a `close()`; the last step gives an EncodedSample. `root` is left out of error messages, so
-    that they do not depend on where the inputs lie.
+    The last step gives an EncodedSample. `root` is left out of error messages, so that they do not depend on where the
+    inputs lie.
     """
 
-    open: Step
+    open: Opening
     split: Split
     steps: Sequence[Step]
     root: str = ""
@@ -72,7 +81,7 @@ class _Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    outcome: str
+    row: LedgerRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +106,8 @@ def run_records(
     refs: Iterable[VideoRef],
     seconds: Seconds,
     on_begin: Callable[[VideoRef, str], None] = lambda ref, key: None,
-    on_beat: Callable[[], None] = lambda: None,
-    known: Mapping[str, str] | None = None,
+    on_beat: Beat = lambda: None,
+    known: Mapping[str, LedgerRow] | None = None,
     one_at_a_time: bool = False,
 ) -> Iterator[Done]:
     """Takes records through a recipe, in order; memory holds one item, or one batch.
@@ -106,54 +115,44 @@ def run_records(
     Args:
         seconds: counted up as the work goes on.
         on_begin: hears of each record (key "") and each item just before work on it begins.
-        on_beat: hears that a record is still being split.
-        known: item key -> outcome of items settled in an earlier try: no work is done and no event given for them.
+        on_beat: hears that a record is still being opened or split.
+        known: item key -> row of items settled in an earlier try: no work is done and no event given for them.
         one_at_a_time: no batches, so that there is never more than one item in work.
     """
     stream = _items(recipe, refs, seconds, on_begin, on_beat, known or {})
     for step in recipe.steps:
         stream = _through(step, 1 if one_at_a_time else step.batch, recipe.root, stream, seconds)
-    outcomes: list[str] = []
+    rows: list[LedgerRow] = []
     for element in stream:
         if isinstance(element.value, _RecordEnd):
-            yield from _record_end(element, element.value.failure, outcomes)
-            outcomes = []
+            yield from _record_end(element, element.value.failure, rows)
+            rows = []
         elif isinstance(element.value, _Known):
-            outcomes.append(element.value.outcome)
+            rows.append(element.value.row)
         else:
             done = _item_done(element)
-            outcomes.append(done.row.outcome)
+            rows.append(done.row)
             yield done
-
-
-def best_outcome(outcomes: Iterable[str]) -> str:
-    """The best of some outcomes: kept before filtered before quarantined."""
-    return min(outcomes, key=OUTCOMES.index)
 
 
 def item_row(ref: VideoRef, key: str, outcome: str, **why: Any) -> LedgerRow:
     """A ledger row for an item; `why`: stage, reason, value, threshold, error."""
-    return _row(ref, "item", key, outcome, why)
-
-
-def ended(ref: VideoRef, outcomes: Iterable[str]) -> Iterator[Done]:
-    """The last event of a record whose items had these outcomes."""
-    yield Done(ref=ref, row=_row(ref, "record", ref.record_key, best_outcome(outcomes), {}))
-
-
-def broken_off(ref: VideoRef, outcomes: Sequence[str], **why: Any) -> Iterator[Done]:
-    """The last events of a record on which work broke off: what is missing of it is one more item, quarantined."""
-    yield Done(ref=ref, row=item_row(ref, f"{ref.record_key}-rest{ref.part}", "quarantined", **why))
-    if outcomes:
-        yield from ended(ref, [*outcomes, "quarantined"])
-    else:
-        yield Done(ref=ref, row=_row(ref, "record", ref.record_key, "quarantined", why))
-
-
-def _row(ref: VideoRef, kind: str, key: str, outcome: str, why: dict[str, Any]) -> LedgerRow:
     return LedgerRow(
-        kind=kind, key=key, record_key=ref.record_key, record_id=ref.record_id, uri=ref.uri, outcome=outcome, **why
+        kind="item", key=key, record_key=ref.record_key, record_id=ref.record_id, uri=ref.uri, outcome=outcome, **why
     )
+
+
+def ended(ref: VideoRef, rows: Iterable[LedgerRow]) -> Done:
+    """The last event of a record: the outcome of its best item, and why, if that was not kept."""
+    best = min(rows, key=lambda row: OUTCOMES.index(row.outcome))
+    return Done(ref=ref, row=replace(best, kind="record", key=ref.record_key))
+
+
+def broken_off(ref: VideoRef, rows: Iterable[LedgerRow], **why: Any) -> Iterator[Done]:
+    """The last events of a record on which work broke off: what is missing of it is one more item, quarantined."""
+    rest = item_row(ref, f"{ref.record_key}-rest{ref.part}", "quarantined", **why)
+    yield Done(ref=ref, row=rest)
+    yield ended(ref, [*rows, rest])
 
 
 def _items(
@@ -161,8 +160,8 @@ def _items(
     refs: Iterable[VideoRef],
     seconds: Seconds,
     on_begin: Callable[[VideoRef, str], None],
-    on_beat: Callable[[], None],
-    known: Mapping[str, str],
+    on_beat: Beat,
+    known: Mapping[str, LedgerRow],
 ) -> Iterator[_Element]:
     for ref in refs:
         on_begin(ref, "")
@@ -170,7 +169,7 @@ def _items(
         stage = recipe.open.name
         try:
             with _timed(seconds, stage):
-                opened = recipe.open.run(ref)
+                opened = recipe.open.run(ref, on_beat)
             stage = recipe.split.name
             with closing(opened):
                 items = iter(recipe.split.run(opened, on_beat))
@@ -180,7 +179,7 @@ def _items(
                     if not key:
                         break
                     if key in known:
-                        value = _Known(outcome=known[key])
+                        value = _Known(row=known[key])
                     else:
                         on_begin(ref, key)
                     yield _Element(ref=ref, key=key, value=value, stage=stage)
@@ -239,10 +238,13 @@ def _item_done(element: _Element) -> Done:
             raise TypeError(f"the last step gave {type(other).__name__}, want an EncodedSample")
 
 
-def _record_end(element: _Element, failure: _Failed | None, outcomes: list[str]) -> Iterator[Done]:
-    if failure is None and not outcomes:
+def _record_end(element: _Element, failure: _Failed | None, rows: list[LedgerRow]) -> Iterator[Done]:
+    if failure is None and not rows:
         failure = _Failed(stage="split", error="the record gave no items")
-    yield from broken_off(element.ref, outcomes, **_why(failure)) if failure else ended(element.ref, outcomes)
+    if failure:
+        yield from broken_off(element.ref, rows, **_why(failure))
+    else:
+        yield ended(element.ref, rows)
 
 
 def _why(failed: _Failed) -> dict[str, str]:

@@ -6,18 +6,16 @@ Streams shard by shard; memory does not grow with the number of samples.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from pipelines import store
 from pipelines.card import dataset_card
 from pipelines.curate import seconds_uri
-from pipelines.driver import best_outcome
-from pipelines.plan import Plan, ledger_uri, read_plan
+from pipelines.plan import Plan, read_bad_records, read_plan
 from pipelines.recipes import parts_of
-from pipelines.shards import read_sidecar, sidecar_uri
+from pipelines.shards import read_sidecar, shard_is_whole
 from pipelines.tables import table_writer
 from schemas.config import JobConfig
 from schemas.errors import UserError
@@ -38,6 +36,8 @@ class Totals:
     reasons: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
+    bad_rows: int = 0
+    """records that the plan itself quarantined"""
     licences: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
     tars: dict[str, list[str]] = field(default_factory=dict)
@@ -65,11 +65,11 @@ def finish(out: str, max_quarantined: float) -> Totals:
     """
     plan = read_plan(out)
     if plan is None:
-        raise UserError(f"{out}: there is no plan; start with `run CONFIG --out {out}`")
-    missing = [name for name in plan.shard_names() if not store.exists(sidecar_uri(out, name))]
+        raise UserError(f"OUT: {out} holds no plan; start with `somtom run CONFIG --out {out}`")
+    missing = [name for name in plan.shard_names() if not shard_is_whole(out, name)]
     if missing:
         raise UserError(f"{out}: {len(missing)} shards are not done, the first is {missing[0]}; run the job again")
-    store.remove(store.join(out, "job.json"))
+    remove_ends(out)
     totals = Totals()
     with (
         table_writer(store.join(out, "ledger.parquet"), LEDGER) as ledger,
@@ -84,6 +84,12 @@ def finish(out: str, max_quarantined: float) -> Totals:
     if totals.quarantined_share() <= max_quarantined:
         _write_job(out, plan, totals)
     return totals
+
+
+def remove_ends(out: str) -> None:
+    """Takes away what tells of all shards, job.json first, before one of them is made again."""
+    for name in ("job.json", "ledger.parquet", "index.parquet", "README.md"):
+        store.remove(store.join(out, name))
 
 
 def _merged(out: str, plan: Plan, index: Callable[[dict[str, Any]], None], totals: Totals) -> Iterator[dict[str, Any]]:
@@ -110,19 +116,18 @@ def _merged(out: str, plan: Plan, index: Callable[[dict[str, Any]], None], total
                     open_record = row
     if open_record:
         yield open_record
-    with store.reading(ledger_uri(out)) as file, pq.ParquetFile(file) as rejected:
-        for batch in rejected.iter_batches():
-            yield from batch.to_pylist()
+    yield from read_bad_records(out)
 
 
 def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """One row for a record of which two shards hold parts: the better outcome."""
-    return first if best_outcome([first["outcome"], second["outcome"]]) == first["outcome"] else second
+    return min(first, second, key=lambda row: OUTCOMES.index(row["outcome"]))
 
 
 def _count(totals: Totals, row: dict[str, Any]) -> None:
     counter = totals.records if row["kind"] == "record" else totals.items
     counter[row["outcome"]] += 1
+    totals.bad_rows += row["stage"] == "plan" and row["outcome"] == "quarantined"
     if row["reason"]:
         totals.reasons[f"{row['kind']} {row['outcome']}: {row['reason']}"] += 1
 
@@ -130,8 +135,7 @@ def _count(totals: Totals, row: dict[str, Any]) -> None:
 def _count_sample(totals: Totals, row: dict[str, Any]) -> None:
     totals.splits[row["split"]] += 1
     totals.tasks.update(row["tasks"])
-    if row["licence"]:
-        totals.licences.add(row["licence"])
+    totals.licences.add(row["licence"])
 
 
 def _write_card(out: str, plan: Plan, totals: Totals) -> None:
@@ -151,7 +155,7 @@ def _write_card(out: str, plan: Plan, totals: Totals) -> None:
 def _write_job(out: str, plan: Plan, totals: Totals) -> None:
     seconds: Counter[str] = Counter()
     for shard in plan.shard_names():
-        if store.exists(seconds_uri(out, shard)):
+        with suppress(OSError, ValueError):  # lost with a crash between a shard and its times: they are no promise
             seconds.update(json.loads(store.read_bytes(seconds_uri(out, shard))))
     job = {
         "schema_version": SCHEMA_VERSION,

@@ -26,6 +26,7 @@ from schemas.errors import UserError
 from schemas.flow import LedgerRow, VideoRef
 
 _START_S = 300.0
+_STOPPED = "stopped together with another worker; run the same command again"
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -51,8 +52,8 @@ class _Progress:
 
     first: int = 0
     """position of the first record that has not ended"""
-    known: dict[str, str] = field(default_factory=dict)
-    """outcomes of that record's items so far, by key"""
+    known: dict[str, LedgerRow] = field(default_factory=dict)
+    """rows of that record's items so far, by key"""
     begun: list[tuple[int, str]] = field(default_factory=list)
     """records (key "") and items, by position, that have begun and not ended"""
     deaths: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -63,7 +64,7 @@ class _Progress:
             self.first += 1
             self.known.clear()
         else:
-            self.known[row.key] = row.outcome
+            self.known[row.key] = row
             self.begun = [begun for begun in self.begun if begun != (self.first, row.key)]
 
     def in_work(self) -> list[tuple[int, str]]:
@@ -79,6 +80,7 @@ class Worker:
 
     def __init__(self, config: JobConfig, module: str = "pipelines.isolate") -> None:
         self._config, self._module = config, module
+        self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -94,7 +96,11 @@ class Worker:
                 progress.begun.clear()
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child, from any thread."""
+        self._closed = True
+        self._end_child()
+
+    def _end_child(self) -> None:
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -121,13 +127,20 @@ class Worker:
                         for name, value in spent.items():
                             seconds[name] = seconds.get(name, 0.0) + value
                         return ""
-            self.close()
+            self._end_child()
             return "timeout"
-        except (EOFError, ConnectionError):
-            self.close()
+        except GeneratorExit:
+            self.close()  # what the child still has to say must not reach the next shard
+            raise
+        except (EOFError, OSError) as error:
+            if self._closed:
+                raise UserError(_STOPPED) from error
+            self._end_child()
             return "crashed"
 
     def _started(self) -> Connection:
+        if self._closed:
+            raise UserError(_STOPPED)
         if self._connection is not None:
             return self._connection
         ours, theirs = Pipe()
@@ -148,7 +161,7 @@ class Worker:
         except (EOFError, ConnectionError):
             problem = "the process ended at once"
         if problem:
-            self.close()
+            self._end_child()
             raise UserError(f"a worker process could not start: {problem}")
         return ours
 

@@ -8,15 +8,16 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pipelines import store
 from pipelines.config import differences, hashed_part
 from pipelines.curate import stop_uri
-from pipelines.finish import Totals, finish
+from pipelines.finish import Totals, finish, remove_ends
 from pipelines.lock import is_locked, locked
-from pipelines.plan import Plan, make_plan, read_plan
+from pipelines.plan import Plan, allow, make_plan, read_plan
 from pipelines.progress import Standing, Teller, look, watching
-from pipelines.shards import FOLDER, sidecar_uri
+from pipelines.shards import FOLDER, shard_is_whole, sidecar_uri
 from pipelines.version import code_version, library_versions
 from schemas.config import JobConfig
 from schemas.errors import TooMuchQuarantinedError, UserError
@@ -36,7 +37,7 @@ def run(
 
     Raises:
         UserError: lines for a person.
-        TooMuchQuarantinedError: after ledger and index were written.
+        TooMuchQuarantinedError: with the ledger written, or, where no good end was possible any more, before it.
     """
     with locked(out):
         for folder in ("", FOLDER, "plan"):
@@ -45,30 +46,37 @@ def run(
         plan = _planned(config, out)
         if retry_failed:
             _forget_failed(out)
+        if not all(shard_is_whole(out, shard) for shard in plan.shard_names()):
+            remove_ends(out)
         with watching(out, len(plan.shard_names()), lambda standing: _stop_early(standing, plan, config, out)) as seen:
             _curate(config, out, plan, workers or os.cpu_count() or 1, beam_flags)
         if store.exists(stop_uri(out)):
-            raise TooMuchQuarantinedError(_too_much(out, seen.total("quarantined_records"), plan.parts))
-        return finished(out, config.run.max_quarantined)
+            failed = f"{seen.total('quarantined_records')} of the first {seen.total('records')}"
+            raise TooMuchQuarantinedError(_too_much(out, failed, ""))
+        return _finished(out, config.run.max_quarantined)
 
 
-def finish_alone(out: str, max_quarantined: float) -> Totals:
-    """The last act for a job whose launcher is gone."""
+def finish_alone(out: str, max_quarantined: float | None = None) -> Totals:
+    """The last act for a job whose launcher is gone; by default with the share that the job allowed."""
+    plan = read_plan(out)
+    if plan is None:
+        raise UserError(f"OUT: {out} holds no plan; start with `somtom run CONFIG --out {out}`")
     with locked(out):
-        return finished(out, max_quarantined)
+        return _finished(out, plan.max_quarantined if max_quarantined is None else max_quarantined)
 
 
-def finished(out: str, max_quarantined: float) -> Totals:
-    """The last act: merges, checks and writes; the caller holds the lock."""
+def _finished(out: str, max_quarantined: float) -> Totals:
     totals = finish(out, max_quarantined)
     if totals.quarantined_share() > max_quarantined:
-        raise TooMuchQuarantinedError(_too_much(out, totals.records["quarantined"], totals.records.total()))
+        failed = f"{totals.records['quarantined']} of {totals.records.total()}"
+        planned = f"{totals.bad_rows} of them are bad rows of the table: mend it and choose another --out; "
+        raise TooMuchQuarantinedError(_too_much(out, failed, planned if totals.bad_rows else ""))
     return totals
 
 
-def _too_much(out: str, quarantined: int, total: int) -> str:
+def _too_much(out: str, failed: str, planned: str) -> str:
     return (
-        f"run.max_quarantined: {quarantined} of {total} records are quarantined; see why with `somtom explain {out}`, "
+        f"run.max_quarantined: {failed} records are quarantined; {planned}see why with `somtom explain {out}`, "
         "mend the inputs and run again with --retry-failed, or allow more with run.max_quarantined=1"
     )
 
@@ -77,7 +85,10 @@ def _planned(config: JobConfig, out: str) -> Plan:
     plan = read_plan(out)
     if plan:
         _check_same(plan, config, out)
-        return plan
+        return allow(plan, out, config.run.max_quarantined)
+    there = [name for name in ("shards", "README.md", "index.parquet") if store.exists(store.join(out, name))]
+    if there:
+        raise UserError(f"--out: {out} has {', '.join(there)} but no plan/plan.json; choose another --out, or clear it")
     teller, start_s = Teller(), time.monotonic()
     plan = make_plan(
         config, out, lambda records: teller.update(f"plan: {records} records, {time.monotonic() - start_s:.0f} s")
@@ -99,7 +110,6 @@ def _forget_failed(out: str) -> None:
     """Takes the sidecars of shards with quarantined rows away: without them the shards are made again."""
     standing = Standing()
     look(out, standing)
-    store.remove(store.join(out, "job.json"))
     for shard, counts in standing.shards.items():
         if counts.quarantined or counts.quarantined_records:
             store.remove(sidecar_uri(out, shard))
@@ -115,9 +125,6 @@ def _stop_early(standing: Standing, plan: Plan, config: JobConfig, out: str) -> 
 def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: Sequence[str]) -> None:
     """Runs the graph; with no `--runner` given, on the embedded one."""
     logging.disable(logging.WARNING)  # an import that warns of extras which this job does not need
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
     from pipelines.graph import build_graph
 
     logging.disable(logging.NOTSET)
@@ -126,29 +133,40 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
     embedded = not any(flag.startswith("--runner") for flag in flags)
     if embedded:
         flags += _embedded_flags(min(workers, len(shards)), flags)
+    told = io.StringIO()
     try:
         with (
-            _quiet() if embedded else contextlib.nullcontext(),
-            beam.Pipeline(options=PipelineOptions(flags)) as pipeline,
+            _quiet(told) if embedded else contextlib.nullcontext(),
+            _pipeline(flags) as pipeline,
         ):
             build_graph(pipeline, config, out, shards)
     except RuntimeError as error:
         if "KeyboardInterrupt [while running" in str(error):
             raise KeyboardInterrupt from error
-        known = _KNOWN_ERROR.search(str(error))
+        known = _KNOWN_ERROR.search(told.getvalue() + str(error))  # the first to fail stops the others
         if known is None:
             raise
         raise UserError(known.group(1).partition(" [while running")[0]) from error
 
 
+def _pipeline(flags: Sequence[str]) -> Any:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    try:
+        return beam.Pipeline(options=PipelineOptions(list(flags)))
+    except ValueError as error:
+        raise UserError(f"--: {' '.join(str(error).split())}") from error
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the embedded runner's threads: they print and log what they also raise."""
+def _quiet(told: io.StringIO) -> Iterator[None]:
+    """Lets the embedded runner's threads print into `told`, not to the terminal, what they also raise."""
     logger = logging.getLogger("apache_beam")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(told):
             yield
     finally:
         logger.setLevel(level)
@@ -192,7 +210,7 @@ def status(out: str) -> str:
     """Where a job stands, in words."""
     plan = read_plan(out)
     if plan is None:
-        return f"{out}: no plan yet"
+        raise UserError(f"OUT: {out} holds no dataset; name the folder that a `run` wrote")
     standing = Standing()
     look(out, standing)
     n_shards = len(plan.shard_names())

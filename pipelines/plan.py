@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,7 +24,8 @@ from pipelines.config import config_hash, hashed_part
 from pipelines.tables import table_writer
 from pipelines.version import code_version, library_versions
 from schemas.config import JobConfig
-from schemas.flow import BadRow, LedgerRow, Record, Row, VideoRef
+from schemas.errors import UserError
+from schemas.flow import BadRow, LedgerRow, Parser, Record, Row, VideoRef
 from schemas.tables import LEDGER, PLAN
 from transforms.datasets import build_parser
 from transforms.footage import FootageError, probe_duration_s
@@ -32,6 +33,8 @@ from transforms.keys import record_key, source_key, split_of
 
 _BUCKETS = 64
 _UNKNOWN_COST_S = 1.0
+_ROUNDING = 1.001
+"""how far a shard may exceed its cost, so that ten parts of a tenth fit"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class Plan:
     parts: int
     """of the records that go to shards; a long video has several"""
     shards: dict[str, int]
+    max_quarantined: float
+    """as the last run allowed it; not a part of what is made"""
     cost_s: float
     left_out: dict[str, int] = field(default_factory=dict)
     schema_version: int = 1
@@ -74,13 +79,42 @@ def read_plan(out: str) -> Plan | None:
     """The plan of a dataset; None where none was finished."""
     if not store.exists(plan_uri(out)):
         return None
-    return Plan(**json.loads(store.read_bytes(plan_uri(out))))
+    try:
+        return Plan(**json.loads(store.read_bytes(plan_uri(out))))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--out: {plan_uri(out)} is damaged ({error}); remove it to plan anew") from error
+
+
+def allow(plan: Plan, out: str, max_quarantined: float) -> Plan:
+    """The plan with the share of quarantined records that is allowed now."""
+    if plan.max_quarantined == max_quarantined:
+        return plan
+    plan = replace(plan, max_quarantined=max_quarantined)
+    _write_plan(out, plan)
+    return plan
+
+
+def _write_plan(out: str, plan: Plan) -> None:
+    store.write_bytes(plan_uri(out), json.dumps(asdict(plan), indent=1, ensure_ascii=False).encode())
 
 
 def read_refs(out: str, shard: str) -> list[VideoRef]:
     """The records of one shard, in order."""
-    with store.reading(store.join(out, "plan", f"{shard}.parquet")) as file:
-        return [VideoRef(**row) for row in pq.read_table(file).to_pylist()]
+    return [VideoRef(**row) for row in _read_part(store.join(out, "plan", f"{shard}.parquet"), PLAN)]
+
+
+def read_bad_records(out: str) -> Iterator[dict[str, Any]]:
+    """The ledger rows that the plan decided."""
+    yield from _read_part(ledger_uri(out), LEDGER)
+
+
+def _read_part(uri: str, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    try:
+        with store.reading(uri) as file, pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(columns=schema.names):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"--out: {uri} is damaged ({' '.join(str(error).split())}); choose another --out") from error
 
 
 def make_plan(config: JobConfig, out: str, tell: Callable[[int], None] = lambda records: None) -> Plan:
@@ -97,6 +131,8 @@ def make_plan(config: JobConfig, out: str, tell: Callable[[int], None] = lambda 
         unique = _without_twins(read, Path(scratch) / "records", reject)
         parts = _parts(_probed(unique, config), config)
         shards, n_parts, cost_s = _write_shards(parts, Path(scratch) / "sources", out, config.output.shard_cost_s)
+    if not counts["read"]:
+        raise UserError("source: has no records; give a table with rows")
     plan = Plan(
         config=hashed_part(config),
         config_hash=config_hash(config),
@@ -107,10 +143,11 @@ def make_plan(config: JobConfig, out: str, tell: Callable[[int], None] = lambda 
         bad_records=counts["bad"],
         parts=n_parts,
         shards=shards,
+        max_quarantined=config.run.max_quarantined,
         cost_s=round(cost_s, 3),
         left_out=dict(sorted(left_out.items())),
     )
-    store.write_bytes(plan_uri(out), json.dumps(asdict(plan), indent=1, ensure_ascii=False).encode())
+    _write_plan(out, plan)
     return plan
 
 
@@ -128,10 +165,7 @@ def _records(
             break
         counts["read"] += 1
         tell(counts["read"])
-        try:
-            record = row if isinstance(row, BadRow) else _storable(parse(row))
-        except ValueError as error:
-            record = _bad_row(cast(Row, row), f"row {ordinal + 1}", str(error))
+        record = row if isinstance(row, BadRow) else _parsed(parse, config.source.root, row, f"row {ordinal + 1}")
         if isinstance(record, BadRow):
             reject(_bad_record(config.dataset, ordinal, record))
             continue
@@ -143,6 +177,18 @@ def _records(
             "source_key": source_key(config.dataset, uri),
             "ordinal": ordinal,
         }
+
+
+def _parsed(parse: Parser, root: str, row: Row, where: str) -> Record | BadRow:
+    """A row as a record, its URI relative to the root; what is wrong with it where it is none."""
+    if isinstance(row.get("uri"), str):
+        row = {**row, "uri": sources.relative(root, row["uri"].strip())}
+    try:
+        return _storable(parse(row))
+    except KeyError as error:
+        return _bad_row(row, where, f"there is no column {error}; add it")
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        return _bad_row(row, where, str(error))
 
 
 def _storable(record: Record) -> Record:
@@ -203,12 +249,15 @@ def _without_twins(
 
 
 def _probed(rows: Iterable[dict[str, Any]], config: JobConfig) -> Iterator[dict[str, Any]]:
-    """Adds `until_s`, where a record ends as far as its table or the file's header tells; NaN where neither does."""
+    """Adds `until_s`, where a record ends by the file's header, which is read for all that may need several parts.
+
+    NaN where the header can't tell; a short segment ends where its table says.
+    """
     threads = config.run.probe_threads
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[tuple[dict[str, Any], Future[float] | None]] = deque()
         for row in rows:
-            known = math.isfinite(row["end_s"])
+            known = row["end_s"] - row["start_s"] <= config.output.shard_cost_s
             ahead.append((row, None if known else pool.submit(_duration_s, config.source.root, row["uri"])))
             if len(ahead) > 4 * threads:
                 yield _with_end(*ahead.popleft())
@@ -217,7 +266,9 @@ def _probed(rows: Iterable[dict[str, Any]], config: JobConfig) -> Iterator[dict[
 
 
 def _with_end(row: dict[str, Any], duration_s: Future[float] | None) -> dict[str, Any]:
-    return {**row, "until_s": duration_s.result() if duration_s else row["end_s"]}
+    if duration_s is None:
+        return {**row, "until_s": row["end_s"]}
+    return {**row, "until_s": min(duration_s.result(), row["end_s"])}  # NaN stays NaN: min gives its first
 
 
 def _duration_s(root: str, uri: str) -> float:
@@ -228,7 +279,7 @@ def _duration_s(root: str, uri: str) -> float:
             return probe_duration_s(where)
         with store.reading(where) as file:
             return probe_duration_s(file)
-    except (FootageError, OSError):
+    except (FootageError, OSError, UserError):
         return math.nan
 
 
@@ -273,7 +324,9 @@ def _write_shards(
         for row in bucket:
             del row["ordinal"]
             split, cost_s = row["split"], row["cost_s"]
-            if split in runs and costs[split] + cost_s > shard_cost_s * 1.001:
+            last = runs[split][-1] if split in runs else None
+            full = costs[split] + cost_s > shard_cost_s * _ROUNDING
+            if last and (full or last["record_key"] == row["record_key"]):  # parts of a record never share a shard
                 close(split)
             runs.setdefault(split, []).append(row)
             costs[split] += cost_s

@@ -1,17 +1,21 @@
 """What a running job shows: it watches the sidecars, so it tells the truth about any runner, here or elsewhere."""
 
+import contextlib
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipelines import store
-from pipelines.shards import FOLDER, ShardCounts, read_sidecar_counts
+from pipelines.shards import FOLDER, UNREADABLE, ShardCounts, read_sidecar_counts
 
 _POLL_S = 0.5
 _PLAIN_EVERY_S = 10.0
+_REST = 20
+"""a look that takes long, at a bucket say, is followed by a pause of so many times that long"""
 
 
 @dataclass
@@ -25,11 +29,12 @@ class Standing:
 
 
 def look(out: str, standing: Standing) -> None:
-    """Adds the sidecars that have come since."""
+    """Adds the sidecars that have come since; a damaged one is not there."""
     for name in store.names(store.join(out, FOLDER), ".parquet"):
         shard = name.removesuffix(".parquet")
         if shard not in standing.shards:
-            standing.shards[shard] = read_sidecar_counts(out, shard)
+            with contextlib.suppress(*UNREADABLE):
+                standing.shards[shard] = read_sidecar_counts(out, shard)
 
 
 def line(standing: Standing, n_shards: int, n_before: int, elapsed_s: float) -> str:
@@ -83,19 +88,23 @@ def watching(out: str, n_shards: int, on_look: Callable[[Standing], None]) -> It
     teller, over = Teller(), threading.Event()
 
     def watch() -> None:
-        while not over.wait(_POLL_S):
+        pause_s = _POLL_S
+        while not over.wait(pause_s):
+            begun_s = time.monotonic()
             look(out, standing)
             on_look(standing)
-            teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s))
+            teller.update(line(standing, n_shards, n_before, begun_s - start_s))
+            pause_s = max(_POLL_S, _REST * (time.monotonic() - begun_s))
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield standing
-    finally:
-        over.set()
-        thread.join()
-        teller.close()
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(watch)
+        try:
+            yield standing
+        finally:
+            over.set()
+            wait([watcher])
+            teller.close()
+    watcher.result()  # raises what ended it
     look(out, standing)
     teller.update(line(standing, n_shards, n_before, time.monotonic() - start_s), last=True)
     teller.close()

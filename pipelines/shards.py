@@ -24,6 +24,9 @@ FOLDER = "shards"
 _METADATA = b"shard"
 _CHUNK = 1 << 20
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""what reading a sidecar raises that is not whole (pyarrow's errors are among them)"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardCounts:
@@ -108,17 +111,25 @@ def read_sidecar(out: str, shard: str) -> tuple[pa.Table, ShardCounts]:
     return table, counts
 
 
-def shard_is_done(out: str, shard: str) -> bool:
-    """Whether the sidecar is there and whole, and the tar has its size and checksum (or rightly is not there)."""
+def shard_is_whole(out: str, shard: str) -> bool:
+    """Whether the sidecar is there and whole, and the tar has its size (or rightly is not there)."""
     try:
         _, counts = read_sidecar(out, shard)
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return False
     tar = tar_uri(out, shard)
     if not counts.tar_size:
         return not store.exists(tar)
-    if not store.exists(tar) or store.size(tar) != counts.tar_size:
+    return store.exists(tar) and store.size(tar) == counts.tar_size
+
+
+def shard_is_done(out: str, shard: str) -> bool:
+    """Whether a shard is whole and its tar, which is read, has its checksum."""
+    if not shard_is_whole(out, shard):
         return False
+    counts, tar = read_sidecar_counts(out, shard), tar_uri(out, shard)
+    if not counts.tar_size:
+        return True
     digest = hashlib.sha256()
     with store.reading(tar) as file:
         while chunk := file.read(_CHUNK):

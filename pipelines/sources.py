@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import store
@@ -21,6 +22,7 @@ from schemas.errors import UserError
 from schemas.flow import BadRow, Row
 
 _GLOB = "*?["
+_CELL_CHARS = 1 << 24
 
 
 def resolve(source: SourceConfig) -> SourceConfig:
@@ -37,16 +39,17 @@ def resolve(source: SourceConfig) -> SourceConfig:
 
 
 def locate(root: str, uri: str) -> str:
-    """Where the file of a record lies."""
-    if "://" in uri or posixpath.isabs(uri):
-        return uri
-    return store.join(root, uri) if store.is_remote(root) else posixpath.normpath(store.join(root, uri))
+    """Where the file of a record lies; `uri` as `relative` gives it."""
+    return uri if "://" in uri or posixpath.isabs(uri) else store.join(root, uri)
 
 
 def relative(root: str, uri: str) -> str:
-    """A URI as the data names it: relative to the root where it lies under it."""
+    """A URI as the data names it, one name for each file: relative to the root where it lies under it."""
+    uri = uri.removeprefix("file://")
+    if uri and not store.is_remote(root) and "://" not in uri:
+        uri = posixpath.normpath(store.join(root, uri))
     prefix = root.rstrip("/") + "/"
-    return uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+    return uri.removeprefix(prefix)
 
 
 def read_rows(source: SourceConfig, left_out: Counter[str]) -> Iterator[Row | BadRow]:
@@ -92,39 +95,47 @@ def _under(root: str, uri: str) -> str:
 
 
 def _list_videos(source: VideosSource, left_out: Counter[str]) -> Iterator[Row]:
+    endings = tuple(f".{extension.lower().removeprefix('.')}" for extension in source.extensions)
     for uri in source.uris:
         where = source.root if uri == "." else store.join(source.root, uri)
         fs, path = store.filesystem(where)
-        n_before = 0
-        for found in _files(fs, path, source.extensions, left_out):
-            n_before += 1
-            full = fs.unstrip_protocol(found) if store.is_remote(where) else found
-            yield {"uri": relative(source.root, full)}
-        if not n_before:
+        found = False
+        try:
+            for file in _files(fs, path, endings, left_out):
+                found = True
+                yield {"uri": relative(source.root, fs.unstrip_protocol(file) if store.is_remote(where) else file)}
+        except OSError as error:
+            raise UserError(f"source.uris: {where}: {error}; name a place that can be read") from error
+        if not found:
             raise UserError(
                 f"source.uris: no video in {where}; name a file, a folder or a glob that exists "
-                f"(in folders these endings count: {', '.join(source.extensions)})"
+                f"(in folders these endings count: {', '.join(endings)})"
             )
 
 
-def _files(fs: Any, path: str, extensions: list[str], left_out: Counter[str]) -> Iterator[str]:
+def _files(fs: Any, path: str, endings: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
     if fs.isfile(path):
         yield path
     elif fs.isdir(path):
-        yield from _walk(fs, path, tuple(f".{extension}" for extension in extensions), left_out)
+        yield from _walk(fs, path, endings, left_out, ())
     elif any(char in path for char in _GLOB):
         yield from (found for found in sorted(fs.glob(path)) if fs.isfile(found))
 
 
-def _walk(fs: Any, folder: str, endings: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
-    entries = sorted(fs.ls(folder, detail=True), key=lambda entry: cast(str, entry["name"]))
-    for entry in entries:
+def _walk(
+    fs: Any, folder: str, endings: tuple[str, ...], left_out: Counter[str], above: tuple[str, ...]
+) -> Iterator[str]:
+    """Files under a folder, in order of names. Links are followed, but not in a circle; hidden names are not."""
+    here = os.path.realpath(folder)
+    if here in above:
+        return
+    for entry in sorted(fs.ls(folder, detail=True), key=lambda entry: cast(str, entry["name"])):
         name = entry["name"]
         if posixpath.basename(name.rstrip("/")).startswith("."):
             continue
         if entry["type"] == "directory":
-            yield from _walk(fs, name, endings, left_out)
-        elif name.lower().endswith(endings):
+            yield from _walk(fs, name, endings, left_out, (*above, here))
+        elif name.lower().endswith(endings) and (entry["type"] == "file" or fs.isfile(name)):
             yield name
         elif name.rstrip("/") != folder.rstrip("/"):
             left_out[posixpath.splitext(name)[1] or posixpath.basename(name)] += 1
@@ -143,10 +154,15 @@ def _read_table(path: str, required: Sequence[str]) -> Iterator[Row | BadRow]:
         yield from reader(path, required)
     except FileNotFoundError as error:
         raise UserError(f"source.path: {path} is not there; give the path of a table") from error
+    except (csv.Error, pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"source.path: {path}: {' '.join(str(error).split())}; give a table that can be read"
+        ) from error
 
 
 def _read_csv(path: str, required: Sequence[str]) -> Iterator[Row]:
     with store.reading(path) as file:
+        csv.field_size_limit(_CELL_CHARS)
         text = io.TextIOWrapper(cast(Any, file), encoding="utf-8-sig", errors="surrogateescape", newline="")
         table = csv.DictReader(text)
         _check_columns(path, list(table.fieldnames or []), required)
@@ -160,15 +176,15 @@ def _read_jsonl(path: str, required: Sequence[str]) -> Iterator[Row | BadRow]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield BadRow(
                     record_id=f"line {number}", uri="", error=f"line {number} of the table is not JSON: {error}"
                 )
                 continue
-            if isinstance(row, dict):
-                yield row
-            else:
+            if not isinstance(row, dict):
                 yield BadRow(record_id=f"line {number}", uri="", error=f"line {number} of the table is not an object")
+                continue
+            yield {**dict.fromkeys(required), **row}
 
 
 def _read_parquet(path: str, required: Sequence[str]) -> Iterator[Row]:

@@ -3,10 +3,11 @@
 Locally a file is written under a temporary name, synced and renamed; an object store's single put is atomic already.
 """
 
+import errno
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,9 @@ from fsspec.core import url_to_fs
 
 from schemas.errors import UserError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""what a write can meet and a read in the same block can't"""
+
 
 def filesystem(uri: str) -> tuple[Any, str]:
     """The file system of a URI and the path in it. UserError for a kind of URI that can't be used here."""
@@ -22,7 +26,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
         fs, path = url_to_fs(uri)
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"{uri}: {' '.join(str(error).split())}; install what it needs (gs: pip install '.[gcp]'), or use another place"
+            f"{uri}: {' '.join(str(error).split())}; install what it needs (gs: pip install '.[gcp]') or use another"
         ) from error
     return fs, str(path)
 
@@ -80,32 +84,35 @@ def remove(uri: str) -> None:
 def writing(uri: str) -> Iterator[BinaryIO]:
     """A new file that appears under `uri`, whole, when the block ends; an exception in the block leaves nothing."""
     fs, path = filesystem(uri)
-    local = not is_remote(uri)
+    folder = None if is_remote(uri) else Path(path).parent
     with explained(uri):
-        if local:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=Path(path).parent if local else None)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if local:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=folder)
+    try:
+        with explained(uri, _NO_ROOM), os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with explained(uri):
+            if folder:
                 Path(temporary).chmod(0o644)
                 Path(temporary).replace(path)
-                _sync_folder(Path(path).parent)
+                _sync_folder(folder)
             else:
                 fs.put_file(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turns the system's errors of writing into `UserError`."""
+def explained(uri: str, errnos: Container[int] | None = None) -> Iterator[None]:
+    """Turns the system's errors of writing (some of them: `errnos`) into `UserError`."""
     try:
         yield
     except OSError as error:
+        if errnos is not None and error.errno not in errnos:
+            raise
         raise UserError(
             f"--out: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be "
             "written, then run the same command again: it goes on where it stopped"

@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from pipelines import sources
+from pipelines import sources, store
 from pipelines.animation import trace_gif
 from pipelines.driver import Recipe, Step, run_records
 from pipelines.recipes import build_recipe
@@ -22,7 +22,7 @@ from transforms.keys import record_key, source_key
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-def try_first(config: JobConfig, folder: Path) -> Iterator[str]:
+def try_first(config: JobConfig, folder: str) -> Iterator[str]:
     """Takes the first record of a source through the recipe up to its first kept clip; a line for each thing it meets.
 
     Writes NAME.gif (raw tracks over the moving clip, traces over the steadied one) and NAME.jpg (the marked frame).
@@ -33,9 +33,9 @@ def try_first(config: JobConfig, folder: Path) -> Iterator[str]:
             yield _told(done.row)
             continue
         for suffix, data in done.sample.members:
-            path = folder / f"{PurePosixPath(ref.uri).stem}.{suffix}"
-            path.write_bytes(data)
-            yield f"{done.row.key}: {path}"
+            uri = store.join(folder, f"{PurePosixPath(ref.uri).stem}.{suffix}")
+            store.write_bytes(uri, data)
+            yield f"{done.row.key}: {uri}"
         return
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pipelines import sources, store
 from pipelines.config import config_hash
-from pipelines.driver import Recipe, Split, Step
+from pipelines.driver import Opening, Recipe, Split, Step
 from pipelines.recipes import parts_of
 from pipelines.version import code_version
 from schemas.config import (
@@ -82,7 +82,7 @@ def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
     decode = config.decode
     return Recipe(
         root=config.source.root,
-        open=Step(name="open", run=VideoOpener(config).open),
+        open=Opening(name="open", run=VideoOpener(config).open),
         split=Split(name="shots", run=lambda video, beat: split_video(video, config, beat)),
         steps=(
             Step(name="decode", run=lambda span: decode_clip(span, decode)),
@@ -103,20 +103,20 @@ class VideoOpener:
         self._root, self._backend = config.source.root, config.decode.backend
         self._last: OpenVideo | None = None
 
-    def open(self, ref: VideoRef) -> OpenVideo:
+    def open(self, ref: VideoRef, beat: Callable[[], None] = lambda: None) -> OpenVideo:
         before = self._last.footage if self._last and self._last.ref.uri == ref.uri else None
-        self._last = open_video(ref, self._root, self._backend, before)
+        self._last = open_video(ref, self._root, self._backend, before, beat)
         return self._last
 
 
-def open_video(ref: VideoRef, root: str, backend: str, before: Footage | None = None) -> OpenVideo:
-    """Opens a record's file and finds its frames by exact presentation time; `before` as for `open_footage`."""
+def open_video(ref: VideoRef, root: str, backend: str, before: Footage | None, beat: Callable[[], None]) -> OpenVideo:
+    """Opens a record's file and finds its frames by exact presentation time; the rest as for `open_footage`."""
     files = ExitStack()
     with ExitStack() as until_open:
         until_open.enter_context(files)
         where = sources.locate(root, ref.uri)
         file = files.enter_context(store.reading(where)) if store.is_remote(where) else where
-        footage = files.enter_context(open_footage(file, backend, before))
+        footage = files.enter_context(open_footage(file, backend, before, beat))
         first, last = footage.times_s.searchsorted([ref.start_s, ref.end_s])
         if first == len(footage.times_s):
             raise FootageError(
@@ -140,12 +140,14 @@ def split_video(
     for first, last in shots:
         start_s = float(footage.times_s[first]) if first < last else ref.start_s
         end_s = _end_s(footage, last) if first < last else start_s
-        spans = cut_clips(start_s, end_s, clips.length_s, clips.stride_s, clips.min_length_s)
+        # a single frame, however long it is shown, is no clip
+        length_s = end_s - start_s if last - first > 1 else 0.0
+        spans = cut_clips(start_s, start_s + length_s, clips.length_s, clips.stride_s, clips.min_length_s)
         for span_start_s, span_end_s in spans:
             key = item_key(ref.record_key, span_start_s)
             yield key, Span(video=video, key=key, start_s=span_start_s, end_s=span_end_s, last=last)
         if not spans:
-            short = Rejected(reason="too_short", value=end_s - start_s, threshold=clips.min_length_s)
+            short = Rejected(reason="too_short", value=length_s, threshold=clips.min_length_s)
             yield item_key(ref.record_key, start_s), short
     if broken:
         raise broken

@@ -82,7 +82,7 @@ ShotsConfig = Annotated[ContentShots | NoShots, Field(discriminator="name")]
 
 class ClipsConfig(Config):
     length_s: Positive = 2.0
-    stride_s: Positive = 2.0
+    stride_s: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = 2.0
     min_length_s: Positive = 1.0
     """the last clip of a shot may be this short; a shot shorter than it is filtered(too_short)"""
 
@@ -103,7 +103,7 @@ class LucasKanadeTracker(Config):
     """Pyramidal Lucas-Kanade (OpenCV), frame by frame, with a forward-backward check."""
 
     name: Literal["lucas_kanade"] = "lucas_kanade"
-    window: Positive = 0.033
+    window: Annotated[float, Field(gt=0, le=0.5)] = 0.033
     """side of the search window, in diagonals"""
     levels: Annotated[int, Field(ge=0, le=8)] = 4
     max_forward_backward: Positive = 0.0025
@@ -174,7 +174,8 @@ class OutputConfig(Config):
     """store the reference frame without marks too (`derive` needs it)"""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 95
     shard_cost_s: Positive = 600.0
-    """seconds of source video per shard; longer videos are spread over several"""
+    """seconds of source video per shard; longer videos are spread over several, and no clip reaches from one to the
+    next"""
 
 
 class RunConfig(Config):
@@ -182,7 +183,7 @@ class RunConfig(Config):
 
     max_quarantined: Share = 0.05
     """a job with a larger share of quarantined records ends with exit code 3"""
-    deadline_s: Positive = 300.0
+    deadline_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """work on one item that makes no progress for this long is quarantined(timeout)"""
     probe_threads: Annotated[int, Field(ge=1)] = 8
     """container headers read at once by the plan"""
@@ -209,3 +210,12 @@ class JobConfig(Config):
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _clips_fit(self) -> "JobConfig":
+        least = 2 * self.clips.length_s
+        if self.output.shard_cost_s < least:
+            raise ValueError(
+                f"output.shard_cost_s {self.output.shard_cost_s} is below two clips; make it {least} or more"
+            )
+        return self

@@ -369,6 +369,7 @@ def write_plan(out: str, shards: dict[str, int], records: int) -> None:
         bad_records=1,
         parts=records - 1,
         shards=shards,
+        max_quarantined=1.0,
         cost_s=1.0,
     )
     store.write_bytes(plan_uri(out), json.dumps(asdict(plan)).encode())

@@ -3,7 +3,7 @@
 Letters: F presented frames of the file, T frames asked for, H height, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -75,13 +75,19 @@ class Footage(Protocol):
     ) -> None: ...
 
 
-def open_footage(file: str | BinaryIO, backend: str = "pyav", before: Footage | None = None) -> Footage:
+def open_footage(
+    file: str | BinaryIO,
+    backend: str = "pyav",
+    before: Footage | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> Footage:
     """Opens a local path or a seekable file object (which stays open on close). FootageError, FileNotFoundError.
 
     `before`: the same file as it was opened before; its index is taken over, for making it reads the whole file.
+    `beat`: called again and again while the index is made.
     """
     if backend == "pyav":
-        return PyavFootage(file, before if isinstance(before, PyavFootage) else None)
+        return PyavFootage(file, before if isinstance(before, PyavFootage) else None, beat)
     if backend == "decord":
         from transforms.footage_decord import DecordFootage
 
@@ -97,7 +103,8 @@ def probe_duration_s(file: str | BinaryIO) -> float:
         if stream.duration:
             return float(stream.duration * stream.time_base)
         if container.duration:
-            return float(container.duration / 1e6)
+            until_s, start_s = container.duration / 1e6, (container.start_time or 0) / 1e6
+            return float(until_s - start_s if 0 < start_s < until_s else until_s)
     finally:
         opened.container.close()
     raise FootageError("the file's header gives no duration")
@@ -113,7 +120,9 @@ def fitted_size_wh(size_wh: tuple[int, int], long_side_px: int) -> tuple[int, in
 class PyavFootage:
     """Footage through PyAV. Decodes on from where it stands if that is nearer than a keyframe, else seeks."""
 
-    def __init__(self, file: str | BinaryIO, before: "PyavFootage | None" = None) -> None:
+    def __init__(
+        self, file: str | BinaryIO, before: "PyavFootage | None" = None, beat: Callable[[], None] = lambda: None
+    ) -> None:
         self._file = file
         if before:
             self._opened = open_stream(file)
@@ -121,7 +130,7 @@ class PyavFootage:
             self._orientation: tuple[bool, bool, bool] = before._orientation
             self.size_wh: tuple[int, int] = before.size_wh
         else:
-            self._index, frame, self._opened = build_index(file)
+            self._index, frame, self._opened = build_index(file, beat)
             self._orientation = _orientation(frame)
             self.size_wh = _displayed_size_wh(frame, self._opened.stream.sample_aspect_ratio, self._orientation)
         self._reformatter = VideoReformatter()

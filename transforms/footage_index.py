@@ -6,7 +6,7 @@ Letters: F presented frames, in order of presentation; K keyframes.
 import os
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -183,11 +183,14 @@ def packets(opened: Opened) -> Iterator[Any]:
         yield Damage(pts=_stamp(packet), cause="incomplete packet") if packet.is_corrupt else packet
 
 
-def build_index(file: str | BinaryIO) -> tuple[FrameIndex, Any, Opened]:
-    """The index, the first frame (for size and orientation), the file left open somewhere. FootageError."""
+def build_index(file: str | BinaryIO, beat: Callable[[], None]) -> tuple[FrameIndex, Any, Opened]:
+    """The index, the first frame (for size and orientation), the file left open somewhere. FootageError.
+
+    Reads the whole file, and decodes it where packets can't be believed; calls `beat` as it goes on.
+    """
     opened = open_stream(file)
     try:
-        scan = _scan(opened)
+        scan = _scan(opened, beat)
         believable = _believable(opened, scan)
     finally:
         opened.container.close()
@@ -204,17 +207,18 @@ def build_index(file: str | BinaryIO) -> tuple[FrameIndex, Any, Opened]:
         opened.container.close()
     opened = open_stream(file)
     try:
-        index, frame = _by_decoding(opened, scan)
+        index, frame = _by_decoding(opened, scan, beat)
     except FootageError:
         opened.container.close()
         raise
     return index, frame, opened
 
 
-def _scan(opened: Opened) -> _Scan:
+def _scan(opened: Opened, beat: Callable[[], None]) -> _Scan:
     stamps, keyframes = array("q"), array("q")
     count, stamped, broken, end_pts = 0, True, "", 0
     for packet in packets(opened):
+        beat()
         if isinstance(packet, Damage):
             if packet.pts is None:
                 broken = f"the file is broken at its end: {packet.cause}"
@@ -266,12 +270,13 @@ def _first_frames(opened: Opened, pts_P: Int) -> list[Any]:
     return first
 
 
-def _by_decoding(opened: Opened, scan: _Scan) -> tuple[FrameIndex, Any]:
+def _by_decoding(opened: Opened, scan: _Scan, beat: Callable[[], None]) -> tuple[FrameIndex, Any]:
     """Decodes the whole file: what comes out, in the order in which it comes out, is what is presented."""
     first: Any = None
     stamps, damaged = array("q"), array("q")
     stamped = True
     for frame in decoded(opened):
+        beat()
         if isinstance(frame, Damage):
             if first is not None:
                 damaged.append(frame.pts if frame.pts is not None else -1)

@@ -27,8 +27,8 @@ def choose_marks(
     """Numbered marks in the order of their ids 1..n: the medoids of K-means clusters of the tracks.
 
     k of 1..`max_moving_clusters` clusters of what moves, 2k of what stands still; where fewer than `min_moving_points`
-    move, 6 to 14 of all. A mark nearer than `min_gap` (diagonals, on the reference frame) to an earlier one is left
-    out; moving ones come first. The same rng state gives the same marks.
+    move, 6 to 14 of what stands still (of all, if all move). A mark nearer than `min_gap` (diagonals, on the reference
+    frame) to an earlier one is left out; moving ones come first. The same rng state gives the same marks.
     """
     diagonal = float(np.hypot(*size_wh))
     start_N2 = tracks.xy_TN2[0]
@@ -40,7 +40,8 @@ def choose_marks(
     if len(moving_n) < min_moving_points:
         fewest, most = _SOM_MARKS
         moving: list[int] = []
-        static = _medoids(track_NF, np.flatnonzero(markable_N), int(rng.integers(fewest, most + 1)), rng)
+        candidates = static_n if len(static_n) else moving_n
+        static = _medoids(track_NF, candidates, int(rng.integers(fewest, most + 1)), rng)
     else:
         k = int(rng.integers(1, min(max_moving_clusters, len(moving_n)) + 1))
         moving = _medoids(track_NF, moving_n, k, rng)

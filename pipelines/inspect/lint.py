@@ -30,6 +30,7 @@ from pipelines.inspect.dataset import (
 )
 from pipelines.inspect.lint_sample import check_sample
 from pipelines.shards import FOLDER, ShardCounts, read_sidecar, tar_uri
+from schemas.errors import UserError
 from schemas.sample import SCHEMA_VERSION
 from schemas.tables import INDEX, LEDGER, OUTCOMES
 from transforms.encoding import index_row
@@ -61,7 +62,9 @@ class _Seen:
 
 
 def lint(out: str) -> Iterator[str]:
-    """Findings of the dataset at `out`, a line each, as they are found."""
+    """Findings of the dataset at `out`, a line each, as they are found. UserError where there is none."""
+    if not any(store.exists(store.join(out, name)) for name in ("plan", "shards", "job.json")):
+        raise UserError(f"OUT: {out} holds no dataset; name the folder that a `run` wrote")
     for finding in _findings(out):
         yield " ".join(finding.encode(errors="backslashreplace").decode().split())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.driver import Done, Recipe, Split, Step, run_records
+from pipelines.driver import Done, Opening, Recipe, Split, Step, item_row, run_records
 from schemas.flow import EncodedSample, Rejected, VideoRef
 from tests.scenes import fake_ref
 
@@ -41,7 +41,7 @@ def recipe(steps: list[Step], items: int = 2, closed: list[str] | None = None, *
 
     log: list[str] = [] if closed is None else closed
     return Recipe(
-        open=changed.get("open", Step(name="open", run=lambda ref: Opened(ref, log))),
+        open=changed.get("open", Opening(name="open", run=lambda ref, beat: Opened(ref, log))),
         split=quiet(changed.get("split", split)),
         steps=[*steps, Step(name="encode", run=sample)],
         root="/somewhere",
@@ -104,7 +104,8 @@ def test_a_record_that_does_not_open_or_split_is_quarantined_and_the_next_goes_o
             raise OSError("no such file")
         return Opened(ref, []) if stage == "open" else [("b-0", "b-0")]
 
-    made = recipe([], items=1, **{stage: Step(name=stage, run=fail) if stage == "open" else fail})
+    opening = Opening(name="open", run=lambda ref, beat: fail(ref))
+    made = recipe([], items=1, **{stage: opening if stage == "open" else fail})
     assert rows(run_records(made, refs("a", "b"), {})) == [
         ("item", "a-rest0", "quarantined", stage),
         ("record", "a", "quarantined", stage),
@@ -173,7 +174,7 @@ def test_known_items_are_left_out_but_count_for_their_record() -> None:
         refs("a"),
         {},
         on_begin=lambda ref, key: begun.append(key),
-        known={"a-0": "kept"},
+        known={"a-0": item_row(refs("a")[0], "a-0", "kept")},
     )
     assert rows(events) == [("item", "a-1", "filtered", "no"), ("record", "a", "kept", "")]
     assert begun == ["", "a-1"]

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.config import load_config
 from pipelines.plan import Plan, make_plan, read_plan, read_refs
+from schemas.errors import UserError
 from schemas.flow import VideoRef
 from tests.media import write_video
 
@@ -32,9 +33,10 @@ def segments(n: int, per_video: int = 1, length_s: float = 10) -> list[dict[str,
     return [{"uri": f"v{video:05d}.mp4", "start_s": start, "end_s": start + length_s} for video, start in starts]
 
 
-def test_no_rows_make_no_shards(tmp_path: Path) -> None:
-    plan, shards = planned(tmp_path, [])
-    assert (plan.records, plan.shards, shards) == (0, {}, [])
+def test_no_rows_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no records"):
+        planned(tmp_path, [])
+    assert read_plan(str(tmp_path / "out")) is None
 
 
 def test_shards_are_filled_to_their_cost_and_nothing_is_lost(tmp_path: Path) -> None:

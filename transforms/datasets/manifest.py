@@ -26,7 +26,7 @@ def parse_manifest(row: Row, *, licence: str) -> Record:
         raise ValueError(f"end_s {end_s:g} does not come after start_s {start_s:g}; swap or mend them")
     whole = start_s == 0 and math.isinf(end_s)
     return Record(
-        record_id=_text(row, "id") or (uri if whole else f"{uri}#{start_s:g}-{end_s:g}"),
+        record_id=_text(row, "id") or (uri if whole else f"{uri}#{start_s!r}-{end_s!r}"),
         uri=uri,
         start_s=start_s,
         end_s=end_s,

@@ -38,7 +38,12 @@ def test_a_full_row() -> None:
 
 def test_segments_of_one_video_have_ids_of_their_own() -> None:
     ids = {parse_manifest({"uri": "a.mp4", "start_s": s, "end_s": s + 1}, licence="").record_id for s in (0, 1, 1.5)}
-    assert ids == {"a.mp4#0-1", "a.mp4#1-2", "a.mp4#1.5-2.5"}
+    assert ids == {"a.mp4#0.0-1.0", "a.mp4#1.0-2.0", "a.mp4#1.5-2.5"}
+
+
+def test_ids_tell_near_times_apart() -> None:
+    near = [parse_manifest({"uri": "a.mp4", "start_s": s}, licence="").record_id for s in (12345.61, 12345.64)]
+    assert near[0] != near[1]
 
 
 @pytest.mark.parametrize(
