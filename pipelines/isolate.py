@@ -130,7 +130,7 @@ class Worker:
             self._end_child()
             return "timeout"
         except GeneratorExit:
-            self.close()  # what the child still has to say must not reach the next shard
+            self._end_child()  # what the child still has to say must not reach the next shard
             raise
         except (EOFError, OSError) as error:
             if self._closed:

@@ -6,9 +6,11 @@ A filter reason belongs to `filtered` rows; the last group belongs to `quarantin
 FILTERED = {
     "too_short": "The shot is shorter than a clip may be, in seconds (clips.min_length_s).",
     "too_small": "The shorter side of the picture, in pixels, is below what can be tracked (decode.min_side_px).",
-    "too_few_points": "Too few points could be placed or followed through most of the clip (motion.min_usable_points).",
-    "camera_fit": "No homography explains the camera's motion: the share of background points that agree, in the worst "
-    "frame, is below camera.min_inlier_ratio, so the traces could not be trusted.",
+    "too_few_points": "Too few points could be followed: into some frame (step camera), or through most of the clip "
+    "(step motion, motion.min_usable_points).",
+    "camera_fit": "No homography explains the camera's motion: the share of visible points that agree with it, in the "
+    "worst frame, is below camera.min_inlier_ratio (0: it is no view of a camera at all), so the traces could not be "
+    "trusted.",
     "duplicate_id": "Another record with the same id came first; ids must be unique within a dataset.",
 }
 

@@ -169,12 +169,14 @@ def test_too_much_quarantined_ends_with_3_and_can_be_mended(table: Path, tmp_pat
 def test_a_wrong_mount_stops_early(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
-    for number in range(40):
+    for number in range(600):
         media.write_noise(folder / f"{number}.mp4")
-    words = ["run", "video", f"source.uris={folder}", *FAST, "output.shard_cost_s=1", "--out", str(tmp_path / "out")]
+    words = ["run", "video", f"source.uris={folder}", *FAST, "output.shard_cost_s=2", "--out", str(tmp_path / "out")]
     done = somtom(*words, "--workers", "1")
     assert done.returncode == 3
-    assert "quarantined" in done.stderr
+    assert "records are quarantined" in done.stderr
+    assert 0 < len(list((tmp_path / "out/shards").glob("*.parquet"))) < 150, "there was more to do"
+    assert somtom(*words, "run.max_quarantined=1").returncode == 0
 
 
 def test_a_job_outlives_workers_that_die_and_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,3 +185,46 @@ def test_ctrl_c_ends_with_a_word_and_leaves_no_process(videos: Path, tmp_path: P
     psutil.wait_procs(children, timeout=10)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert somtom(*words(videos, out)).returncode == 0
+
+
+def test_a_damaged_sidecar_is_made_again(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert somtom(*words(videos, out)).returncode == 0
+    before = fingerprint(out)
+    sidecar = next((out / "shards").glob("*.parquet"))
+    (out / "shards" / "notes.parquet").write_bytes(b"stray")
+    for damage in (b"", sidecar.read_bytes()[:500]):
+        sidecar.write_bytes(damage)
+        assert somtom("status", str(out)).returncode == 0
+        assert "are not done" in one_line(somtom("finish", str(out)))
+        assert somtom(*words(videos, out)).returncode == 0
+    (out / "shards" / "notes.parquet").unlink()
+    assert fingerprint(out) == before
+
+
+def test_shards_without_their_plan_are_not_gone_on_with(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert somtom(*words(videos, out)).returncode == 0
+    (out / "plan/plan.json").unlink()
+    assert "no plan/plan.json; choose another --out" in one_line(somtom(*words(videos, out, "seed=7")))
+
+
+def test_a_folder_with_a_readme_of_its_own_is_left_alone(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    assert "README.md but no plan" in one_line(somtom(*words(videos, tmp_path)))
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_the_lock_holds_however_out_is_spelled(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = somtom("run", "video", f"source.uris={videos}", *FAST, "--out", f"file://{out}/", cwd=tmp_path)
+    assert done.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert (out / ".lock").exists()
+
+
+def test_a_name_with_a_quote_and_a_glob_are_taken_as_they_are(videos: Path, tmp_path: Path) -> None:
+    shutil.copy(next(videos.rglob("*.mp4")), tmp_path / "it's #1.mp4")
+    assert "it's #1.gif" in somtom("try", "it's #1.mp4", *FAST, cwd=tmp_path).stdout
+    assert "records   1," in somtom("plan", "video", "source.uris=*.mp4", *FAST, cwd=tmp_path).stdout
+    assert "records   1," in somtom("plan", "video", "source.uris=it's #1.mp4", *FAST, cwd=tmp_path).stdout

@@ -48,6 +48,8 @@ def estimate_camera(
     for t in range(1, n_frames):
         usable_N = tracks.visible_TN[t] & tracks.visible_TN[0]
         from_M2, to_M2 = tracks.xy_TN2[t, usable_N], tracks.xy_TN2[0, usable_N]
+        if len(from_M2) < _MIN_POINTS:
+            return Rejected(reason="too_few_points", value=len(from_M2), threshold=_MIN_POINTS)
         homography_33 = _fit(from_M2, to_M2, limit_px)
         if homography_33 is None or not _is_sane(homography_33, size_wh):
             return Rejected(reason="camera_fit", value=0.0, threshold=min_inlier_ratio)
@@ -79,9 +81,7 @@ def warp(homographies_T33: Float, xy_TN2: Float) -> npt.NDArray[np.float64]:
 
 
 def _fit(from_M2: Float, to_M2: Float, limit_px: float) -> npt.NDArray[np.float64] | None:
-    """None where there are too few points or no homography fits them. OpenCV's sampler has a fixed seed."""
-    if len(from_M2) < _MIN_POINTS:
-        return None
+    """None where no homography fits. OpenCV's sampler has a fixed seed."""
     scale = _FIT_LIMIT / limit_px
     scaled_33, _ = cv2.findHomography(
         from_M2 * scale, to_M2 * scale, cv2.USAC_MAGSAC, _FIT_LIMIT, maxIters=_ITERATIONS, confidence=_CONFIDENCE

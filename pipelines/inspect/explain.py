@@ -39,7 +39,7 @@ def _overview(out: str) -> str:
             counts[group] = counts.get(group, 0) + 1
             shown = examples.setdefault(group, [])
             if row["reason"] and len(shown) < _EXAMPLES:
-                shown.extend(f"    {line}" for line in _told(row))
+                shown.append(f"    {next(_told(row))}{f': {error}' if (error := row['error']) else ''}")
     lines = []
     for group in sorted(counts):
         kind, outcome, reason = group

@@ -81,6 +81,7 @@ def test_a_rejection_is_a_row_with_its_numbers_and_skips_the_later_steps() -> No
     assert [done.row.outcome for done in events] == ["filtered", "kept", "kept"]
     row = events[0].row
     assert (row.stage, row.reason, row.value, row.threshold) == ("judge", "too_short", 0.123457, 1)
+    assert (events[-1].row.kind, events[-1].row.reason) == ("record", "")
     assert seen == ["a-1"]
 
 
@@ -197,3 +198,12 @@ def test_a_split_that_takes_long_shows_that_it_goes_on() -> None:
     made = replace(recipe([]), split=Split(name="split", run=split))
     list(run_records(made, refs("a", "b"), {}, on_beat=lambda: beats.append(1)))
     assert len(beats) == 2
+
+
+def test_a_record_says_why_as_its_best_item_does() -> None:
+    no = Step(name="judge", run=lambda value: Rejected(reason="too_short", value=0, threshold=1))
+    row = list(run_records(recipe([no]), refs("a"), {}))[-1].row
+    assert (row.kind, row.key, row.outcome, row.stage, row.reason, row.threshold) == (
+        *("record", "a", "filtered"),
+        *("judge", "too_short", 1),
+    )

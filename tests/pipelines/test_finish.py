@@ -6,9 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import job
 from pipelines.finish import ConservationError, finish
 from pipelines.shards import sidecar_uri, write_shard
-from schemas.errors import UserError
+from schemas.errors import TooMuchQuarantinedError, UserError
 from tests.fixtures import encoded, item_row, make_dataset, record_row, rows_of, too_short, video_tom, write_plan
 
 
@@ -60,3 +61,23 @@ def test_too_much_quarantined_writes_the_ledger_but_no_job(tmp_path: Path) -> No
     assert not (tmp_path / "out/job.json").exists()
     finish(out, 0.5)
     assert (tmp_path / "out/job.json").exists()
+
+
+def test_a_damaged_shard_is_not_done(tmp_path: Path) -> None:
+    out = make_dataset(tmp_path / "out", [video_tom(number) for number in range(3)])
+    tar = next((tmp_path / "out/shards").glob("*.tar"))
+    data = tar.read_bytes()
+    for damage in (data[:1000], None):
+        tar.unlink() if damage is None else tar.write_bytes(damage)
+        with pytest.raises(UserError, match="1 shards are not done"):
+            finish(out, 1.0)
+
+
+def test_alone_it_keeps_to_what_the_job_allowed(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    dead = record_row("a", "quarantined", stage="open", reason="error", error="gone")
+    write_shard(out, "train-000000", iter([(dead, None)]))
+    write_plan(out, {"train": 1}, records=2)
+    assert job.finish_alone(out).records["quarantined"] == 1
+    with pytest.raises(TooMuchQuarantinedError, match="1 of 2 records"):
+        job.finish_alone(out, 0.1)

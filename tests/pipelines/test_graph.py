@@ -12,9 +12,10 @@ import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines import graph, job, store
+from pipelines import graph, store
 from pipelines.config import load_config
 from pipelines.curate import ShardReport, stop_uri
+from pipelines.finish import finish
 from pipelines.graph import REJECTED, RemoveCameraMotion, TrackPoints, beam_step, build_graph
 from pipelines.plan import make_plan
 from pipelines.shards import read_sidecar_counts
@@ -115,7 +116,7 @@ def test_reports_metrics_and_ledger_agree(planned: tuple[JobConfig, str, list[st
             assert {"decode", "track", "write"} <= report.seconds.keys() or not report.counts.kept
 
     counters = curated(planned, one_report_each)
-    job.finished(out, max_quarantined=1)
+    finish(out, max_quarantined=1)
     rows = ledger(Path(out))
     outcomes = Counter(row["outcome"] for row in rows if row["kind"] == "item")
     n_records = sum(row["kind"] == "record" for row in rows)

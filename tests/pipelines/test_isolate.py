@@ -98,3 +98,20 @@ def test_slow_work_that_goes_on_is_no_hang(folder: Path) -> None:
 def test_a_child_that_cannot_start_is_no_records_fault(folder: Path) -> None:
     with pytest.raises(UserError, match="could not start"):
         run(Worker(config(folder), "tests.no_such_module"), "a")
+
+
+def test_an_abandoned_shard_leaves_nothing_to_the_next(folder: Path) -> None:
+    worker = Worker(config(folder))
+    events = worker.run(refs("a", "z"), {})
+    next(events)
+    events.close()
+    assert run(worker, "z") == kept("z")
+
+
+def test_a_worker_that_is_closed_says_that_others_stopped_it(folder: Path) -> None:
+    worker = Worker(config(folder))
+    events = worker.run(refs("a", "z"), {})
+    next(events)
+    worker.close()
+    with pytest.raises(UserError, match="stopped together with another worker"):
+        list(events)

@@ -120,3 +120,44 @@ def test_uris_are_relative_to_the_root(tmp_path: Path) -> None:
     rows = [{"uri": str(tmp_path / "sub/a.mp4"), "end_s": 1}, {"uri": "https://host/b.mp4", "end_s": 1}]
     _, shards = planned(tmp_path, rows)
     assert {ref.uri for refs in shards for ref in refs} == {"sub/a.mp4", "https://host/b.mp4"}
+
+
+def test_parts_of_a_record_never_share_a_shard(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", n_frames=101, fps=1, size_wh=(64, 64))
+    _, shards = planned(tmp_path, [{"uri": "a.mp4"}], "output.shard_cost_s=100.95")
+    assert [[ref.part for ref in refs] for refs in shards] == [[0], [1]]
+
+
+@pytest.mark.parametrize("end_s", [1e9, 1e5])
+def test_a_segment_ends_with_its_file(tmp_path: Path, end_s: float) -> None:
+    write_video(tmp_path / "a.mp4", n_frames=30, fps=1, size_wh=(64, 64))
+    plan, _ = planned(tmp_path, [{"uri": "a.mp4", "end_s": end_s}], "output.shard_cost_s=20")
+    assert (plan.parts, plan.cost_s) == (2, 30)
+
+
+def test_one_file_has_one_name_however_it_is_spelled(tmp_path: Path) -> None:
+    spellings = ["a.mp4", "./a.mp4", ".//sub/../a.mp4", str(tmp_path / "a.mp4"), f"file://{tmp_path}/a.mp4"]
+    rows = [{"uri": uri, "start_s": number, "end_s": number + 1} for number, uri in enumerate(spellings)]
+    _, shards = planned(tmp_path, rows, "val_share=0.5")
+    refs = [ref for shard in shards for ref in shard]
+    assert {ref.uri for ref in refs} == {"a.mp4"}
+    assert len({ref.source_key for ref in refs}) == 1
+    assert sorted(ref.record_id for ref in refs) == [f"a.mp4#{number}.0-{number + 1}.0" for number in range(5)]
+
+
+def test_a_row_that_no_parser_can_take_is_told(tmp_path: Path) -> None:
+    rows = [{"uri": "a.mp4", "end_s": 10**400}, {"start_s": 1}, {"uri": ["a"]}, {"uri": "ok.mp4", "end_s": 3}]
+    plan, shards = planned(tmp_path, rows)
+    assert (plan.records, plan.bad_records) == (4, 2)
+    assert "ok.mp4" in {ref.uri for refs in shards for ref in refs}
+
+
+def test_a_damaged_plan_is_told(tmp_path: Path) -> None:
+    planned(tmp_path, segments(3))
+    (tmp_path / "out/plan/train-000000.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match=r"train-000000\.parquet is damaged"):
+        read_refs(str(tmp_path / "out"), "train-000000")
+    for content in ("", "[]", "{}"):
+        (tmp_path / "out/plan/plan.json").write_text(content)
+        with pytest.raises(UserError, match=r"plan\.json is damaged"):
+            read_plan(str(tmp_path / "out"))

@@ -1,6 +1,7 @@
 """Listings and tables: rows in an order that depends on names alone, URIs relative to the root."""
 
 import http.server
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -103,3 +104,24 @@ def test_a_table_without_uri_or_of_an_unknown_kind_or_not_there_is_a_mistake(tmp
     for name, words in {"t.csv": "no column uri", "t.xlsx": "ends in none of", "u.csv": "is not there"}.items():
         with pytest.raises(UserError, match=words):
             list(sources.read_rows(sources.resolve(ManifestSource(path=str(tmp_path / name))), Counter()))
+
+
+def test_what_is_no_file_is_left_out_and_links_do_not_go_in_circles(tmp_path: Path) -> None:
+    fill(tmp_path, "a.mp4", "sub/b.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "sub" / "circle").symlink_to(tmp_path)
+    (tmp_path / "broken.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    assert uris(VideosSource(uris=[str(tmp_path)])) == ["a.mp4", "link.mp4", "sub/b.mp4"]
+
+
+@pytest.mark.parametrize("name", ["folder.csv", "bad.parquet", "big.csv"])
+def test_a_table_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    if name == "folder.csv":
+        (tmp_path / name).mkdir()
+    elif name == "bad.parquet":
+        (tmp_path / name).write_bytes(b"no parquet")
+    else:
+        (tmp_path / name).write_text("uri\n" + "x" * (1 << 25) + "\n")
+    with pytest.raises(UserError, match=rf"source\.path: .*{name}"):
+        list(sources.read_rows(sources.resolve(ManifestSource(path=str(tmp_path / name))), Counter()))

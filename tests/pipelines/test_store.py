@@ -60,3 +60,8 @@ def test_a_remote_file_is_put_at_once() -> None:
     store.remove("memory://bucket/shards/a.tar")
     store.remove("memory://bucket/shards/a.tar")
     assert not store.exists("memory://bucket/shards/a.tar")
+
+
+def test_an_error_of_reading_inside_a_write_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), store.writing(str(tmp_path / "file")):
+        (tmp_path / "nowhere").read_bytes()

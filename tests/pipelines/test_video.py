@@ -92,3 +92,18 @@ def test_a_broken_file_gives_its_good_shots_then_raises(tmp_path: Path) -> None:
         with pytest.raises(footage.FootageError):
             list(items)
         opened.close()
+
+
+def test_a_single_frame_is_too_short_however_long_it_is_shown(tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "one.mp4", n_frames=1, fps=0.5)
+    made, rejected = clips(path)
+    assert made == []
+    assert [(item.reason, item.value) for item in rejected] == [("too_short", 0.0)]
+
+
+def test_opening_a_file_that_must_be_decoded_shows_that_it_goes_on(tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "a.avi", codec="mpeg4", n_frames=48)
+    beats: list[int] = []
+    opener = VideoOpener(load_config("video", [f"source.uris={path}"]))
+    opener.open(fake_ref(uri="a.avi"), lambda: beats.append(1)).close()
+    assert len(beats) >= 48

@@ -85,7 +85,7 @@ def test_the_camera_moves_where_a_corner_does(shift_px, moving):
 def test_too_few_points_are_a_rejection_with_its_numbers():
     rejected = estimate_camera(fake_tracks(_shifted([(0, 0), (1, 1)])[:, :7]), SIZE_WH, **ARGS)
     assert isinstance(rejected, Rejected)
-    assert (rejected.reason, rejected.value, rejected.threshold) == ("camera_fit", 0.0, 0.4)
+    assert (rejected.reason, rejected.value, rejected.threshold) == ("too_few_points", 7, 8)
 
 
 def test_no_points_at_all_are_a_rejection():
