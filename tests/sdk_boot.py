@@ -17,6 +17,13 @@ from apache_beam.portability.api import beam_provision_api_pb2_grpc as provision
 from apache_beam.portability.api import beam_runner_api_pb2 as runner
 from google.protobuf import json_format
 
+_WORKER = """
+import runpy, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder)]
+runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__", alter_sys=True)
+"""
+"""A container has no editable install of the checkout, as the environment of the tests may have."""
+
 _PIP = ("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
 
 
@@ -47,7 +54,7 @@ def main() -> None:
         "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{given.control_endpoint}"',
         "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{given.logging_endpoint}"',
     }
-    os.execve(sys.executable, [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"], environment)
+    os.execve(sys.executable, [sys.executable, "-c", _WORKER], environment)
 
 
 if __name__ == "__main__":
