@@ -1,11 +1,11 @@
 """The command line: `python beam_runner.py VERB …`, installed as `somtom VERB …`. Parses, loads the config, calls."""
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,21 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.call(arguments))
     except UserError as error:
         print(error, file=sys.stderr)
-        return _ended(_MISTAKE)
+        return _MISTAKE
     except TooMuchQuarantinedError as error:
         print(error, file=sys.stderr)
         return _QUARANTINED
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
-        return _ended(_INTERRUPTED)
+        return _INTERRUPTED
 
 
-def _ended(code: int) -> int:
-    """Gives the code, or ends at once where other threads are at work: Beam's would go on with their shards."""
-    if threading.active_count() > 1:
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+def entry() -> None:
+    """The command `somtom`. Ends at once when the verb has: Beam's threads would go on with the shards they are at after
+    an error, and Arrow's now and then abort a process that ends under them."""
+    code = main()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -222,4 +224,4 @@ def _add_out_verb(verbs: Any, name: str, what: str) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -111,7 +111,7 @@ def read_bad_records(out: str) -> Iterator[dict[str, Any]]:
 def _read_part(uri: str, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     try:
         with store.reading(uri) as file, pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(columns=schema.names):
+            for batch in table.iter_batches(columns=schema.names, use_threads=False):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"--out: {uri} is damaged ({' '.join(str(error).split())}); choose another --out") from error

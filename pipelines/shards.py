@@ -104,7 +104,7 @@ def read_sidecar(out: str, shard: str) -> tuple[pa.Table, ShardCounts]:
         store.reading(sidecar_uri(out, shard)) as source,
         pq.ParquetFile(source, page_checksum_verification=True) as file,
     ):
-        table = file.read()
+        table = file.read(use_threads=False)
     counts = parse_counts(table.schema)
     if table.num_rows != counts.records + counts.items:
         raise ValueError(f"{table.num_rows} rows but {counts.records} records and {counts.items} items")

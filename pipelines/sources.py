@@ -191,7 +191,7 @@ def _read_parquet(path: str, required: Sequence[str]) -> Iterator[Row]:
     with store.reading(path) as file:
         table = pq.ParquetFile(file)
         _check_columns(path, table.schema_arrow.names, required)
-        for batch in table.iter_batches(batch_size=4096):
+        for batch in table.iter_batches(batch_size=4096, use_threads=False):
             yield from batch.to_pylist()
 
 

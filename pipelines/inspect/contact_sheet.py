@@ -79,7 +79,7 @@ def _read_index(out: str, n: int, seed: int) -> tuple[_Overview, list[dict[str, 
         index = pq.ParquetFile(file)
         rows = _spread(index.metadata.num_rows, n, seed)
         splits, tasks, datasets = Counter[str](), Counter[str](), Counter[str]()
-        for batch in index.iter_batches(columns=["split", "tasks", "dataset"]):
+        for batch in index.iter_batches(columns=["split", "tasks", "dataset"], use_threads=False):
             splits += _counts(batch.column("split"))
             tasks += _counts(pc.list_flatten(batch.column("tasks")))
             datasets += _counts(batch.column("dataset"))
@@ -108,7 +108,7 @@ def _take(index: pq.ParquetFile, rows: Sequence[int], columns: list[str]) -> lis
         end = start + index.metadata.row_group(group).num_rows
         inside = [row - start for row in rows if start <= row < end]
         if inside:
-            taken += index.read_row_group(group, columns=columns).take(inside).to_pylist()
+            taken += index.read_row_group(group, columns=columns, use_threads=False).take(inside).to_pylist()
         start = end
     return taken
 

@@ -88,4 +88,4 @@ def _batches(out: str) -> Iterator[Any]:
         files = [*(store.join("shards", name) for name in shards), "plan/ledger.parquet"]
     for name in files:
         with store.reading(store.join(out, name)) as source, pq.ParquetFile(source) as file:
-            yield from file.iter_batches(columns=LEDGER.names)
+            yield from file.iter_batches(columns=LEDGER.names, use_threads=False)
