@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry() -> None:
     """The command `somtom`.
 
-    Ends at once when the verb has: after an error Beam's threads would go on with the shards they are at, and Arrow's now
-    and then abort a process that ends under them.
+    Ends at once when the verb has: after an error Beam's threads would go on with the shards they are at, and Arrow's
+    now and then abort a process that ends under them.
     """
     code = main()
     with contextlib.suppress(BrokenPipeError):
