@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,11 @@ def entry() -> None:
     Ends at once when the verb has: after an error Beam's threads would go on with the shards they are at, and Arrow's
     now and then abort a process that ends under them.
     """
-    code = main()
+    try:
+        code = main()
+    except Exception:  # noqa: BLE001  a bug: shown whole
+        traceback.print_exc()
+        code = _FINDINGS
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
@@ -196,7 +201,10 @@ def _uri(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("is empty; name a folder or bucket")
     path = text.removeprefix("file://").rstrip("/") or "/"
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{path!r}: there is no such user; give a path") from error
 
 
 def _count(text: str) -> int:

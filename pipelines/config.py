@@ -40,7 +40,12 @@ def check_config(raw: dict[str, Any]) -> JobConfig:
     except ValidationError as error:
         raise UserError("\n".join(_lines(error, raw))) from error
     _check_extras(config)
-    return config.model_copy(update={"source": sources.resolve(config.source), "text": _with_templates(config)})
+    resolved = config.model_copy(update={"source": sources.resolve(config.source), "text": _with_templates(config)})
+    try:
+        config_hash(resolved)
+    except UnicodeEncodeError as error:
+        raise UserError(f"config: {error.object!r} is not valid UTF-8; rename or re-encode it") from error
+    return resolved
 
 
 def hashed_part(config: JobConfig) -> dict[str, Any]:

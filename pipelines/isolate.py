@@ -101,12 +101,13 @@ class Worker:
         self._end_child()
 
     def _end_child(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-        self._connection = self._process = None
+        connection, self._connection = self._connection, None
+        process, self._process = self._process, None
+        if connection is not None:
+            connection.close()
+        if process is not None:
+            process.kill()
+            process.communicate()
 
     def _run_from(self, refs: Sequence[VideoRef], progress: _Progress, seconds: Seconds) -> Generator[Done, None, str]:
         """Events until all records have ended (returns "") or the child has died or hung (returns how)."""
@@ -155,6 +156,9 @@ class Worker:
         )
         theirs.close()
         self._connection = ours
+        if self._closed:  # meanwhile, by another thread
+            self._end_child()
+            raise UserError(_STOPPED)
         try:
             ours.send(self._config)
             problem = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
@@ -160,9 +160,8 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     """Rows parsed to plain values with their keys; a row that is no record is rejected and counted."""
     parse = build_parser(config.source)
-    for ordinal, row in enumerate(sources.read_rows(config.source, left_out)):
-        if config.limit and ordinal >= config.limit:
-            break
+    rows = islice(sources.read_rows(config.source, left_out), config.limit or None)
+    for ordinal, row in enumerate(rows):
         counts["read"] += 1
         tell(counts["read"])
         record = row if isinstance(row, BadRow) else _parsed(parse, config.source.root, row, f"row {ordinal + 1}")

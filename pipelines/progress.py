@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pipelines import store
 from pipelines.shards import FOLDER, UNREADABLE, ShardCounts, read_sidecar_counts
+from schemas.errors import UserError
 
 _POLL_S = 0.5
 _PLAIN_EVERY_S = 10.0
@@ -91,9 +92,10 @@ def watching(out: str, n_shards: int, on_look: Callable[[Standing], None]) -> It
         pause_s = _POLL_S
         while not over.wait(pause_s):
             begun_s = time.monotonic()
-            look(out, standing)
-            on_look(standing)
-            teller.update(line(standing, n_shards, n_before, begun_s - start_s))
+            with contextlib.suppress(OSError, UserError):  # a bucket that does not answer, say: the next look will tell
+                look(out, standing)
+                on_look(standing)
+                teller.update(line(standing, n_shards, n_before, begun_s - start_s))
             pause_s = max(_POLL_S, _REST * (time.monotonic() - begun_s))
 
     with ThreadPoolExecutor(1) as pool:

@@ -63,7 +63,12 @@ def read_rows(source: SourceConfig, left_out: Counter[str]) -> Iterator[Row | Ba
 
 def _absolute(uri: str) -> str:
     uri = uri.removeprefix("file://")
-    return uri.rstrip("/") if store.is_remote(uri) else Path(os.path.abspath(Path(uri).expanduser())).as_posix()  # noqa: PTH100
+    if store.is_remote(uri):
+        return uri.rstrip("/")
+    try:
+        return Path(os.path.abspath(Path(uri).expanduser())).as_posix()  # noqa: PTH100
+    except RuntimeError as error:
+        raise UserError(f"source: {uri!r}: {error}; give a path") from error
 
 
 def _fixed_part(uri: str) -> str:
@@ -133,12 +138,13 @@ def _walk(
         name = entry["name"]
         if posixpath.basename(name.rstrip("/")).startswith("."):
             continue
-        if entry["type"] == "directory":
+        if entry["type"] == "directory" or (entry["type"] != "file" and fs.isdir(name)):
             yield from _walk(fs, name, endings, left_out, (*above, here))
         elif name.lower().endswith(endings) and (entry["type"] == "file" or fs.isfile(name)):
             yield name
         elif name.rstrip("/") != folder.rstrip("/"):
-            left_out[posixpath.splitext(name)[1] or posixpath.basename(name)] += 1
+            ending = posixpath.splitext(name)[1] or posixpath.basename(name)
+            left_out[ending.encode("utf-8", "backslashreplace").decode()] += 1
 
 
 def _read_table(path: str, required: Sequence[str]) -> Iterator[Row | BadRow]:

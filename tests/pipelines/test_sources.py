@@ -107,12 +107,15 @@ def test_a_table_without_uri_or_of_an_unknown_kind_or_not_there_is_a_mistake(tmp
 
 
 def test_what_is_no_file_is_left_out_and_links_do_not_go_in_circles(tmp_path: Path) -> None:
-    fill(tmp_path, "a.mp4", "sub/b.mp4")
+    fill(tmp_path, "a.mp4", "sub/b.mp4", "odd.\udcff")
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "sub" / "circle").symlink_to(tmp_path)
     (tmp_path / "broken.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
     assert uris(VideosSource(uris=[str(tmp_path)])) == ["a.mp4", "link.mp4", "sub/b.mp4"]
+    left_out: Counter[str] = Counter()
+    list(sources.read_rows(sources.resolve(VideosSource(uris=[str(tmp_path)])), left_out))
+    assert left_out == {".mp4": 2, ".\\udcff": 1}
 
 
 @pytest.mark.parametrize("name", ["folder.csv", "bad.parquet", "big.csv"])
