@@ -12,6 +12,8 @@ from scenedetect import FrameTimecode
 from scenedetect.common import Timecode
 from scenedetect.detectors import ContentDetector
 
+from transforms.footage import FootageError
+
 _TICK = Fraction(1, 1_000_000)
 _NOMINAL_FPS = 25.0
 """The detector wants one, and does not use it where frames have times."""
@@ -39,7 +41,7 @@ def find_shots(
                     yield start, at
                     start = at
             count += 1
-    except Exception:
+    except FootageError:
         if count > start:
             yield start, count
         raise
