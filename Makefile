@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT := out/demo
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench bench-truth lock clean
 
 help:
 	@echo "make demo    sets up and curates the demo clips into $(OUT)"
 	@echo "make setup   makes .venv with the base install (somtom is .venv/bin/somtom)"
 	@echo "make test    all tests; make check  linter, types and the fast tests"
 	@echo "make bench   speed and memory; make lock  renews the lock files"
+	@echo "make bench-truth  our rules and the published ones on clips whose truth is known"
 
 setup: .venv/base
 .venv/base: requirements.lock pyproject.toml setup.py
@@ -50,6 +51,9 @@ test: check
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+bench-truth: .venv/dev
+	$(BIN)/python -m bench.truth
 
 lock:
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url pyproject.toml -o requirements.lock

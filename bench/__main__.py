@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import Figure, as_json, machine, markdown, table
 
-TOPICS = ("loop", "workers", "decode", "tar", "memory")
+TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "memory")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -60,6 +60,14 @@ def _measure(topic: str) -> Callable[[Path, bool], Iterator[Figure]]:
             from bench import tar
 
             return tar.measure
+        case "draw":
+            from bench import draw
+
+            return draw.measure
+        case "track":
+            from bench import track
+
+            return track.measure
         case "memory":
             from bench import memory
 

@@ -1,6 +1,6 @@
 """An animated GIF of one clip: what was filmed beside what is left once the camera's motion is taken away.
 
-Letters: T frames, N points, H height, W width.
+Letters: T frames, S frames from the reference frame on, N points, H height, W width.
 """
 
 import io
@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from schemas.flow import Bool, Float, Marked, PointMark
+from schemas.flow import Bool, Float, Marked
 from transforms.drawing import Pixels, draw_marks, draw_traces, trace_colour
-from transforms.traces import trace_of
 
 _LONG_SIDE_PX = 480
 _CAPTION_PX = 28
@@ -21,6 +20,7 @@ _GUTTER_PX = 4
 _BACKGROUND = (28, 30, 34)
 _OUTSIDE = (58, 61, 66)
 _TEXT = (236, 236, 232)
+_MARKED_FRAME_S = 0.6
 _LAST_FRAME_S = 0.8
 _N_PALETTE_FRAMES = 6
 
@@ -28,36 +28,36 @@ _Trace = tuple[int, Float, Bool]
 
 
 def trace_gif(marked: Marked) -> bytes:
-    """GIF at the clip's rate, without end; the last frame stands a little longer.
+    """GIF at the clip's rate, without end; the marked frame and the last one stand a little longer.
 
     Left: the clip as filmed with the tracks of the moving marks. Right: every frame seen from the reference camera with
-    the traces. Without moving marks those that stand still are followed.
+    the traces, at the clip's own frames. Both begin with the marked frame. Without moving marks those that stand still
+    are followed.
     """
-    clip = marked.clip
+    clip, reference = marked.clip, marked.reference
     scale = min(1.0, _LONG_SIDE_PX / max(clip.size_wh))
     size_wh = (max(1, round(clip.size_wh[0] * scale)), max(1, round(clip.size_wh[1] * scale)))
     scale_xy = np.array(size_wh) / np.array(clip.size_wh)
-    followed = [mark for mark in marked.marks if mark.kind == "moving"] or list(marked.marks)
-    tracks = [_track(mark, marked, scale_xy) for mark in followed]
-    traces = [_scaled(mark, *trace_of(mark, marked.motion, marked.tracks), scale_xy) for mark in followed]
+    tracks = _followed(marked, marked.tracks.xy_TN2, scale_xy)
+    traces = _followed(marked, marked.motion.steady_xy_TN2, scale_xy)
     captions = ("as filmed", "camera motion removed" if marked.camera.moving else "camera stands still")
 
     frames = []
     for t, frame_HW3 in enumerate(clip.frames_THW3):
         small_HW3 = np.asarray(cv2.resize(frame_HW3, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         steady_HW3 = _from_reference(small_HW3, marked.camera.homographies_T33[t], scale_xy)
-        panels = (_panel(small_HW3, tracks, t), _panel(steady_HW3, traces, t))
-        frames.append(_side_by_side(panels, captions, f"{clip.times_s_T[t]:.2f} s"))
-    return _encoded(frames, clip.fps)
+        panels = (_panel(small_HW3, tracks, t - reference), _panel(steady_HW3, traces, t - reference))
+        note = "marked frame   " if t == reference else ""
+        frames.append(_side_by_side(panels, captions, f"{note}{clip.times_s_T[t]:.2f} s"))
+    return _encoded(frames, clip.fps, reference)
 
 
-def _track(mark: PointMark, marked: Marked, scale_xy: Float) -> _Trace:
-    tracks = marked.tracks
-    return _scaled(mark, tracks.xy_TN2[:, mark.track], tracks.visible_TN[:, mark.track], scale_xy)
-
-
-def _scaled(mark: PointMark, xy_T2: Float, visible_T: Bool, scale_xy: Float) -> _Trace:
-    return mark.id, np.asarray(xy_T2, dtype=np.float64) * scale_xy, visible_T
+def _followed(marked: Marked, xy_TN2: Float, scale_xy: Float) -> list[_Trace]:
+    """The points of the moving marks (of all where none moves) from the reference frame on, in the GIF's pixels."""
+    followed = [mark for mark in marked.marks if mark.kind == "moving"] or list(marked.marks)
+    xy_SN2 = np.asarray(xy_TN2[marked.reference :], dtype=np.float64) * scale_xy
+    visible_SN = marked.tracks.visible_TN[marked.reference :]
+    return [(mark.id, xy_SN2[:, mark.track], visible_SN[:, mark.track]) for mark in followed]
 
 
 def _from_reference(frame_HW3: Pixels, homography_33: npt.NDArray[np.float64], scale_xy: Float) -> Pixels:
@@ -72,10 +72,12 @@ def _from_reference(frame_HW3: Pixels, homography_33: npt.NDArray[np.float64], s
     return np.asarray(warped_HW3, dtype=np.uint8)
 
 
-def _panel(frame_HW3: Pixels, traces: Sequence[_Trace], t: int) -> Pixels:
-    """A frame with what the marks have done until `t`; the ids stay where the traces start."""
-    drawn_HW3 = draw_traces(frame_HW3, traces, until=t)
-    return draw_marks(drawn_HW3, [(mark_id, (xy_T2[0, 0], xy_T2[0, 1])) for mark_id, xy_T2, _ in traces])
+def _panel(frame_HW3: Pixels, traces: Sequence[_Trace], step: int) -> Pixels:
+    """A frame with what the marks have done until `step` (nothing below 0); the ids stay where the traces start."""
+    if step < 0:
+        return frame_HW3
+    drawn_HW3 = draw_traces(frame_HW3, traces, until=step)
+    return draw_marks(drawn_HW3, [(mark_id, (xy_S2[0, 0], xy_S2[0, 1])) for mark_id, xy_S2, _ in traces])
 
 
 def _side_by_side(panels: Sequence[Pixels], captions: Sequence[str], time: str) -> Image.Image:
@@ -91,12 +93,14 @@ def _side_by_side(panels: Sequence[Pixels], captions: Sequence[str], time: str) 
     return canvas
 
 
-def _encoded(frames: Sequence[Image.Image], fps: float) -> bytes:
+def _encoded(frames: Sequence[Image.Image], fps: float, reference: int) -> bytes:
     """One palette for all frames: nothing flickers that does not move."""
     palette = _palette(frames)
     indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     duration_ms = max(20, round(100 / fps) * 10)  # GIF counts in 1/100 s; players slow down what is below 2
-    durations_ms = [duration_ms] * (len(frames) - 1) + [duration_ms + round(_LAST_FRAME_S * 1000)]
+    durations_ms = [duration_ms] * len(frames)
+    durations_ms[reference] += round(_MARKED_FRAME_S * 1000)
+    durations_ms[-1] += round(_LAST_FRAME_S * 1000)
     file = io.BytesIO()
     indexed[0].save(
         file, format="GIF", save_all=True, append_images=indexed[1:], duration=durations_ms, loop=0, optimize=False

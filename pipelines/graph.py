@@ -11,7 +11,7 @@ from pipelines.curate import ShardReport, curate_shard, stop_uri
 from pipelines.isolate import Worker
 from pipelines.version import code_version
 from pipelines.video import remove_camera_motion, track_points
-from schemas.config import CameraConfig, JobConfig, TrackerConfig
+from schemas.config import CameraConfig, JobConfig, PointsConfig, TrackerConfig
 from schemas.errors import UserError
 from schemas.flow import Clip, Rejected
 from transforms.trackers import build_tracker
@@ -85,11 +85,11 @@ def beam_step(step: Callable[[Any], Any]) -> Any:
     return name >> beam.FlatMap(run).with_outputs(REJECTED, main="passed")
 
 
-def TrackPoints(config: TrackerConfig, grid: int) -> Any:
+def TrackPoints(config: TrackerConfig, points: PointsConfig) -> Any:
     """PTransform: Clip -> Tracked."""
 
     def step(clip: Clip) -> Any:
-        return track_points(clip, build_tracker(config), grid)
+        return track_points(clip, build_tracker(config), points)
 
     return "TrackPoints" >> beam_step(step)
 

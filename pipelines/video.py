@@ -16,10 +16,10 @@ from schemas.config import (
     DecodeConfig,
     HomographyCamera,
     JobConfig,
-    MarksConfig,
     MotionConfig,
     NoCamera,
     NoShots,
+    PointsConfig,
 )
 from schemas.flow import (
     Clip,
@@ -34,15 +34,16 @@ from schemas.flow import (
     VideoRef,
 )
 from schemas.sample import Provenance
+from transforms.camera import estimate_camera, identity_motion
 from transforms.clips import cut_clips, sample_indices
 from transforms.encoding import encode_sample
 from transforms.footage import Footage, FootageError, fitted_size_wh, open_footage
-from transforms.homography import estimate_camera, identity_motion
 from transforms.keys import item_key, rng_for
 from transforms.marks import choose_marks
 from transforms.motion import judge_motion
-from transforms.points import grid_points
+from transforms.points import grid_points, texture_of, textured_points
 from transforms.prompts import parse_templates
+from transforms.reference import choose_reference, rebase
 from transforms.samples import build_sample
 from transforms.shots import find_shots
 from transforms.trackers import build_tracker
@@ -86,10 +87,10 @@ def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
         split=Split(name="shots", run=lambda video, beat: split_video(video, config, beat)),
         steps=(
             Step(name="decode", run=lambda span: decode_clip(span, decode)),
-            Step(name="track", run=lambda clip: track_points(clip, track, config.points.grid)),
+            Step(name="track", run=lambda clip: track_points(clip, track, config.points)),
             Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
             Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
-            Step(name="marks", run=lambda judged: mark(judged, config.marks, config)),
+            Step(name="marks", run=lambda judged: mark(judged, config)),
             Step(name="sample", run=sample_builder(config)),
             Step(name="encode", run=lambda finished: encode(finished, config.output.jpeg_quality)),
         ),
@@ -198,12 +199,17 @@ def decode_clip(span: Span, decode: DecodeConfig) -> Clip:
         frames_THW3=footage.pick(indices, fitted_size_wh(footage.size_wh, decode.long_side_px)),
         times_s_T=footage.times_s[indices],
         fps=fps,
-        frame_index=int(indices[0]),
+        frame_indices_T=indices,
     )
 
 
-def track_points(clip: Clip, tracker: Tracker, grid: int) -> Tracked:
-    return Tracked(clip=clip, tracks=tracker(clip, grid_points(clip.size_wh, grid)))
+def track_points(clip: Clip, tracker: Tracker, config: PointsConfig) -> Tracked:
+    match config.place:
+        case "textured":
+            points_N2 = textured_points(clip.frames_THW3[0], config.grid)
+        case "middle":
+            points_N2 = grid_points(clip.size_wh, config.grid)
+    return Tracked(clip=clip, tracks=tracker(clip, points_N2))
 
 
 def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | Rejected:
@@ -217,7 +223,6 @@ def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | R
                 clip.size_wh,
                 max_residual=config.max_residual,
                 min_inlier_ratio=config.min_inlier_ratio,
-                static_below=config.static_below,
             )
             if isinstance(found, Rejected):
                 return found
@@ -228,31 +233,48 @@ def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | R
 def find_moving(steadied: Steadied, config: MotionConfig) -> Judged | Rejected:
     clip, tracks, camera = steadied.clip, steadied.tracks, steadied.camera
     motion = judge_motion(
+        clip,
         tracks,
         camera,
-        clip.times_s_T,
-        clip.size_wh,
         min_visible_share=config.min_visible_share,
         min_usable_points=config.min_usable_points,
-        min_speed=config.min_speed,
         min_displacement=config.min_displacement,
+        max_parallax=config.max_parallax,
     )
     if isinstance(motion, Rejected):
         return motion
     return Judged(clip=clip, tracks=tracks, camera=camera, motion=motion)
 
 
-def mark(judged: Judged, config: MarksConfig, job: JobConfig) -> Marked:
-    marks = choose_marks(
+def mark(judged: Judged, config: JobConfig) -> Marked | Rejected:
+    """Draws the reference frame, turns everything to it and numbers the marks on it."""
+    clip, tracks = judged.clip, judged.tracks
+    rng = rng_for(config.seed, clip.key, "marks")
+    reference = choose_reference(
         judged.motion,
-        judged.tracks,
-        judged.clip.size_wh,
-        rng_for(job.seed, judged.clip.key, "marks"),
-        max_moving_clusters=config.max_moving_clusters,
-        min_moving_points=job.motion.min_moving_points,
-        min_gap=config.min_gap,
+        tracks,
+        clip.times_s_T,
+        rng,
+        start_share=config.traces.start_share,
+        room_s=config.traces.interval_s,
     )
-    return Marked(clip=judged.clip, tracks=judged.tracks, camera=judged.camera, motion=judged.motion, marks=marks)
+    camera, motion = rebase(judged.camera, judged.motion, reference)
+    marks = choose_marks(
+        motion,
+        tracks,
+        reference,
+        clip.size_wh,
+        texture_of(clip.frames_THW3[reference], tracks.xy_TN2[reference]),
+        rng,
+        k=config.marks.k,
+        max_moving=config.marks.max_moving,
+        min_moving_points=config.motion.min_moving_points,
+        min_gap=config.marks.min_gap,
+        min_displacement=config.motion.min_displacement,
+    )
+    if not marks:
+        return Rejected(reason="too_few_points", value=0, threshold=1)
+    return Marked(clip=clip, tracks=tracks, camera=camera, motion=motion, reference=reference, marks=marks)
 
 
 def sample_builder(config: JobConfig) -> Any:
@@ -271,9 +293,7 @@ def sample_builder(config: JobConfig) -> Any:
             dataset=config.dataset,
             templates=templates,
             bins=text.bins,
-            min_step_bins=text.min_step_bins,
-            min_trace_share=text.min_trace_share,
-            min_speed_bins=text.min_speed_bins,
+            traces=config.traces,
             speed=text.speed,
             keep_clean=config.output.clean,
             provenance=provenance,

@@ -94,34 +94,38 @@ class ClipsConfig(Config):
 
 
 class PointsConfig(Config):
-    """A grid of grid x grid query points on the reference frame, each in the middle of its cell (paper: s = 15)."""
+    """A point in every cell of a grid of grid x grid cells on the first frame (paper: s = 15)."""
 
     grid: Annotated[int, Field(ge=2, le=128)] = 15
+    place: Literal["textured", "middle"] = "textured"
+    """where in its cell: at the nearest place that can be tracked, or in the middle (paper)"""
 
 
 class LucasKanadeTracker(Config):
-    """Pyramidal Lucas-Kanade (OpenCV), frame by frame, with a forward-backward check."""
+    """Pyramidal Lucas-Kanade (OpenCV) with checks of the way back and of the point's own first look."""
 
     name: Literal["lucas_kanade"] = "lucas_kanade"
-    window: Annotated[float, Field(gt=0, le=0.5)] = 0.033
+    window: Annotated[float, Field(gt=0, le=0.5)] = 0.035
     """side of the search window, in diagonals"""
-    levels: Annotated[int, Field(ge=0, le=8)] = 4
+    levels: Annotated[int, Field(ge=0, le=8)] = 3
+    """of the pyramid, above one of half the size"""
     max_forward_backward: Positive = 0.0025
     """a point whose way back misses its start by more is lost, in diagonals"""
+    min_similarity: Share = 0.5
+    """a point whose patch is less like its first one (correlation) is lost"""
 
 
 TrackerConfig = LucasKanadeTracker
 
 
 class HomographyCamera(Config):
-    """One homography per frame to the reference frame, by consensus over the visible points (MAGSAC)."""
+    """One homography per frame to the reference frame, by consensus of whole tracks."""
 
     name: Literal["homography"] = "homography"
     max_residual: Positive = 0.004
-    """a point farther off than this does not agree, in diagonals"""
-    min_inlier_ratio: Share = 0.4
-    static_below: NotNegative = 0.004
-    """the camera stands still if no corner of the image ever moves farther, in diagonals"""
+    """a track that is off by more (root mean square) is no background, in diagonals; twice as much where that fails"""
+    min_inlier_ratio: Share = 0.3
+    """of the visible points, in the worst frame; half of it where the camera stands still"""
 
 
 class NoCamera(Config):
@@ -137,19 +141,37 @@ class MotionConfig(Config):
     min_visible_share: Share = 0.5
     """a point counts if it is visible on the reference frame and in more than this share of the clip"""
     min_usable_points: Annotated[int, Field(ge=4)] = 16
-    min_speed: NotNegative = 0.02
-    """moving: at least this mean speed, in diagonals per second"""
-    min_displacement: NotNegative = 0.02
-    """moving: and at some time at least this far from its start, in diagonals"""
+    min_displacement: Positive = 0.018
+    """moving: at least this far from its start at some time, and farther than noise gets, in diagonals"""
+    max_parallax: Share = 0.15
+    """more points that depth explains (nearer or farther than the background) make the clip filtered(parallax)"""
     min_moving_points: Annotated[int, Field(ge=1)] = 2
     """fewer make a SoM sample: locate all marks (paper: at most one foreground track)"""
 
 
 class MarksConfig(Config):
-    max_moving_clusters: Annotated[int, Field(ge=1)] = 5
-    """k is drawn from 1..min(this, moving points); static points get 2k clusters (paper, algorithm 2)"""
+    k: Literal["groups", "paper"] = "groups"
+    """marks on what moves. groups: at least one on every motion group; paper: k clusters of all moving points
+    (algorithm 2). k is drawn from 1..min(`max_moving`, moving points), static points get 2k marks"""
+    max_moving: Annotated[int, Field(ge=1)] = 5
     min_gap: NotNegative = 0.05
     """marks closer to one another than this are not both drawn, in diagonals"""
+
+
+class TracesConfig(Config):
+    """What is told of a mark's way: positions at even steps of time from the reference frame on."""
+
+    start_share: Share = 0.5
+    """the reference frame is drawn from the frames before this share of the clip's motion; 0: always the first"""
+    steps: Annotated[int, Field(ge=1)] = 16
+    """most positions after the start"""
+    interval_s: Positive = 0.125
+    max_gap_s: NotNegative = 0.3
+    """a point that is hidden no longer than this is interpolated (and flagged); a longer gap ends the trace"""
+    min_share: Share = 0.5
+    """a trace with fewer steps than this share of those that the clip has room for is left out of the answer"""
+    min_reach_bins: NotNegative = 2.0
+    """a trace that never gets this far from its start is left out of the answer, in bins of the text"""
 
 
 class TextConfig(Config):
@@ -159,12 +181,6 @@ class TextConfig(Config):
     """the questions, or a YAML file with them, in place of the built-in `pipelines/configs/prompts.yaml`"""
     bins: Annotated[int, Field(ge=2)] = 256
     """coordinates in text are whole numbers 0..bins-1 of the image's width and height"""
-    min_step_bins: NotNegative = 2.0
-    """trace points closer than this to the last one written are left out of the text"""
-    min_trace_share: Share = 0.25
-    """a trace with no more written points than this share of the steps is left out of the answer"""
-    min_speed_bins: NotNegative = 2.0
-    """a trace with less mean way between written points is left out of the answer"""
     speed: bool = False
     """the question also gives the mean speed of the marks"""
 
@@ -207,6 +223,7 @@ class JobConfig(Config):
     camera: CameraConfig = HomographyCamera()
     motion: MotionConfig = MotionConfig()
     marks: MarksConfig = MarksConfig()
+    traces: TracesConfig = TracesConfig()
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
     run: RunConfig = RunConfig()

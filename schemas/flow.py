@@ -66,14 +66,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """Frames of one shot at an even rate; frame 0 is the reference frame. `frame_index` is its index in the source."""
+    """Frames of one shot at an even rate. `frame_indices_T`: their numbers in the source."""
 
     key: str
     ref: VideoRef
     frames_THW3: npt.NDArray[np.uint8]
     times_s_T: Float
     fps: float
-    frame_index: int
+    frame_indices_T: npt.NDArray[np.int64]
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -91,7 +91,10 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CameraMotion:
-    """`homographies_T33` maps frame t to the reference frame; all identity where the camera stands still."""
+    """`homographies_T33` maps frame t to the reference frame; all identity where the camera stands still.
+
+    The reference frame is frame 0 until marks are chosen (`Marked.reference`).
+    """
 
     moving: bool
     model: str
@@ -102,7 +105,10 @@ class CameraMotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Motion:
-    """Tracks seen from the reference camera, and what moves. `usable_N`: seen long enough to be judged at all."""
+    """Tracks seen from the reference camera, and what moves. Usable points are those whose state is known:
+
+    seen long enough, and either moving or standing still beyond doubt. `moving_N` is a part of `usable_N`.
+    """
 
     steady_xy_TN2: Float
     usable_N: Bool
@@ -143,10 +149,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Marked:
+    """`reference`: number of the clip's frame that is marked and that `camera` and `motion` refer to."""
+
     clip: Clip
     tracks: Tracks
     camera: CameraMotion
     motion: Motion
+    reference: int
     marks: tuple[PointMark, ...]
 
 

@@ -7,10 +7,14 @@ FILTERED = {
     "too_short": "The shot is shorter than a clip may be, in seconds (clips.min_length_s).",
     "too_small": "The shorter side of the picture, in pixels, is below what can be tracked (decode.min_side_px).",
     "too_few_points": "Too few points could be followed: into some frame (step camera), or through most of the clip "
-    "(step motion, motion.min_usable_points).",
+    "(step motion, motion.min_usable_points), or none on the frame to be marked (step marks).",
     "camera_fit": "No homography explains the camera's motion: the share of visible points that agree with it, in the "
     "worst frame, is below camera.min_inlier_ratio (0: it is no view of a camera at all), so the traces could not be "
     "trusted.",
+    "unsteady": "Once the camera's motion is removed, what stands still seems to move nearly as far as what moves must "
+    "(in diagonals): too little texture, or a scene with too much depth for a homography.",
+    "parallax": "A larger share of the points than motion.max_parallax moves as things do that stand still nearer or "
+    "farther than the background while the camera travels; nobody can tell which of them move.",
     "duplicate_id": "Another record with the same id came first; ids must be unique within a dataset.",
 }
 

@@ -90,7 +90,10 @@ class Target(_Closed):
 
 
 class Trace(_Closed):
-    """The camera-motion-free path of a mark, in the reference frame; `xy[0]` is the mark's own position."""
+    """The camera-motion-free path of a mark, as the reference frame's camera sees it, at even steps of time.
+
+    `xy[0]` is the mark's own position at the time of its image. What frames hid is interpolated and not `visible`.
+    """
 
     mark: int
     times_s: list[float]

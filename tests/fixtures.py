@@ -133,7 +133,7 @@ def _trace(mark: Mark) -> Trace:
 
 def _tom_turns(marks: Sequence[Mark], traces: Sequence[Trace]) -> list[Turn]:
     answer = tom_answer({trace.mark: [bins_of(xy) for xy in trace.xy] for trace in traces})
-    question = f"<image>\nHow do the marks {[mark.id for mark in marks]} move?"
+    question = f"<image>\nHow do the marks {[mark.id for mark in marks]} move in the next {STEPS - 1} steps?"
     return [Turn(role="user", kind="tom", content=question), Turn(role="assistant", kind="tom", content=answer)]
 
 

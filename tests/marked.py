@@ -11,18 +11,21 @@ STARTS_N2 = ((20.004, 30.006), (60.0, 40.0), (150.0, 80.0), (199.999, 99.999))
 """the first two move, to the right and down; the last one lies in the last pixel"""
 VELOCITIES_N2 = ((5.0, 1.0), (3.0, 4.0), (0.0, 0.0), (0.0, 0.0))
 """pixels per frame, without the camera's motion"""
-PAN_XY = (2.0, 0.0)
+PAN_XY = (-2.0, 0.0)
 """what a moving camera adds to every point, per frame"""
 
 
-def make_marked(*, text: str = "", moves: bool = True, camera_moves: bool = True) -> Marked:
-    """Marks 1 and 3 on the points that move (or that would), 2 and 4 on those that stand still; listed out of order."""
+def make_marked(*, text: str = "", moves: bool = True, camera_moves: bool = True, reference: int = 0) -> Marked:
+    """Marks 1 and 3 on the points that move (or that would), 2 and 4 on those that stand still; listed out of order.
+
+    Point 0 is hidden on frame 5.
+    """
     time_T11 = np.arange(N_FRAMES, dtype=np.float64)[:, None, None]
     velocities_N2 = np.array(VELOCITIES_N2) * moves
-    steady_xy_TN2 = np.array(STARTS_N2) + time_T11 * velocities_N2
     pan_xy = np.array(PAN_XY) * camera_moves
+    steady_xy_TN2 = np.array(STARTS_N2) + time_T11 * velocities_N2 + reference * pan_xy
     homographies_T33 = np.tile(np.eye(3), (N_FRAMES, 1, 1))
-    homographies_T33[:, :2, 2] = -np.arange(N_FRAMES)[:, None] * pan_xy
+    homographies_T33[:, :2, 2] = (reference - np.arange(N_FRAMES)[:, None]) * pan_xy + 0.0
     visible_TN = np.ones((N_FRAMES, len(STARTS_N2)), dtype=np.bool_)
     visible_TN[5, 0] = False
     confidence_TN = np.where(visible_TN, 0.75, 0.0).astype(np.float16)
@@ -32,7 +35,7 @@ def make_marked(*, text: str = "", moves: bool = True, camera_moves: bool = True
     return Marked(
         clip=_clip(text),
         tracks=Tracks(
-            xy_TN2=(steady_xy_TN2 + time_T11 * pan_xy).astype(np.float32),
+            xy_TN2=(steady_xy_TN2 + (time_T11 - reference) * pan_xy).astype(np.float32),
             visible_TN=visible_TN,
             confidence_TN=confidence_TN,
         ),
@@ -46,6 +49,7 @@ def make_marked(*, text: str = "", moves: bool = True, camera_moves: bool = True
         motion=Motion(
             steady_xy_TN2=steady_xy_TN2, usable_N=np.ones(4, dtype=np.bool_), moving_N=moving_N, speed_N=speed_N
         ),
+        reference=reference,
         marks=(
             PointMark(id=3, track=1, kind=kind),
             PointMark(id=1, track=0, kind=kind),
@@ -76,5 +80,5 @@ def _clip(text: str) -> Clip:
         frames_THW3=frames_THW3,
         times_s_T=0.5 + np.arange(N_FRAMES) / FPS,
         fps=FPS,
-        frame_index=12,
+        frame_indices_T=12 + 3 * np.arange(N_FRAMES),
     )

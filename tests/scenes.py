@@ -124,7 +124,7 @@ def make_scene(
         frames_THW3=frames_THW3,
         times_s_T=np.arange(n_frames) / fps,
         fps=fps,
-        frame_index=0,
+        frame_indices_T=np.arange(n_frames),
     )
     moving = not np.allclose(homographies_T33, np.eye(3))
     return Scene(clip=clip, homographies_T33=homographies_T33, object_boxes_TO4=boxes_TO4, moving=moving)

@@ -1,43 +1,122 @@
-"""What moves once the camera's motion is taken away. Letters: T frames, N points."""
+"""What moves once the camera's motion is taken away. Letters: T frames, N points, C candidates."""
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.flow import Bool, CameraMotion, Float, Motion, Rejected, Tracks
+from schemas.flow import Bool, CameraMotion, Clip, Float, Motion, Rejected, Tracks
+from transforms.evidence import gone_from_start
 from transforms.homography import warp
+from transforms.parallax import like_depth
+
+_NOISE_QUANTILE = 0.9
+_ABOVE_NOISE = 2.0
+_MAX_NOISE = 0.6
+"""of `min_displacement`: where what stands still seems to move farther, nothing can be told"""
+_STILL = 0.5
+"""of `min_displacement`: what gets less far away stands still; what lies between is not called anything"""
+_HARDLY = 0.006
+"""from here on a point's old and new place can be told apart in the pictures, in diagonals"""
+_NEAR_CELLS = 3.0
+_AGREE, _AGREE_NOISE = 0.3, 0.003
+"""neighbours on one thing keep their distance but for this share of their way, and this many diagonals"""
+_AGAINST = 0.5
+"""weight of a neighbour that moves otherwise, against one that moves alike"""
 
 
 def judge_motion(
+    clip: Clip,
     tracks: Tracks,
     camera: CameraMotion,
-    times_s_T: Float,
-    size_wh: tuple[int, int],
     *,
     min_visible_share: float,
     min_usable_points: int,
-    min_speed: float,
     min_displacement: float,
+    max_parallax: float,
 ) -> Motion | Rejected:
-    """Tracks seen from the reference camera, which of them can be judged, and which move.
+    """Tracks seen from the camera of frame 0, and which of them move.
 
-    Lengths are in image diagonals, speeds in diagonals per second. Only what is visible counts: a point that is not
-    holds its last steady position. A point moves if it is fast AND gets away from its start: vibrating is not moving.
+    A point moves if, on two frames at least, it is `min_displacement` (diagonals) away from its start and farther than
+    noise gets; if the pictures agree that it is there and no longer here; if depth does not explain it; and if it moves
+    as most moving points around it do. Points of which neither moving nor standing still is sure are not usable.
     """
-    diagonal = float(np.hypot(*size_wh))
+    diagonal = float(np.hypot(*clip.size_wh))
     visible_TN = tracks.visible_TN
-    usable_N = visible_TN[0] & (visible_TN.mean(axis=0) > min_visible_share)
-    if usable_N.sum() < min_usable_points:
-        return Rejected(reason="too_few_points", value=float(usable_N.sum()), threshold=float(min_usable_points))
-
+    seen_N = visible_TN[0] & (visible_TN.mean(axis=0) > min_visible_share)
+    if seen_N.sum() < min_usable_points:
+        return Rejected(reason="too_few_points", value=float(seen_N.sum()), threshold=float(min_usable_points))
     steady_xy_TN2 = _hold(warp(camera.homographies_T33, tracks.xy_TN2), visible_TN)
-    speed_N = _speed(steady_xy_TN2 / diagonal, visible_TN, times_s_T)
     away_TN = np.linalg.norm(steady_xy_TN2 - steady_xy_TN2[0], axis=-1) / diagonal
+    reach_N = _reach(away_TN, visible_TN)
+    noise = _noise(reach_N[seen_N], min_displacement) if camera.moving else 0.0
+    if noise > _MAX_NOISE * min_displacement:
+        return Rejected(reason="unsteady", value=noise, threshold=_MAX_NOISE * min_displacement)
+    still_N = seen_N & (reach_N < max(_STILL * min_displacement, noise))
+    moving_N = seen_N & (reach_N >= max(min_displacement, _ABOVE_NOISE * noise))
+    candidates = np.flatnonzero(moving_N)
+    hardly_TC = away_TN[:, candidates] < _HARDLY
+    moving_N[candidates] = gone_from_start(
+        clip, tracks, camera.homographies_T33, candidates, ~hardly_TC, np.flatnonzero(still_N)
+    )
+    depth_N = np.zeros(len(moving_N), bool)
+    if camera.moving:
+        depth_N = moving_N & like_depth(steady_xy_TN2, visible_TN, camera.homographies_T33, clip.size_wh)
+        if depth_N.sum() > max_parallax * seen_N.sum():
+            return Rejected(reason="parallax", value=float(depth_N.sum() / seen_N.sum()), threshold=max_parallax)
+    moving_N = _coherent(steady_xy_TN2, visible_TN, moving_N & ~depth_N, depth_N, diagonal)
     return Motion(
         steady_xy_TN2=steady_xy_TN2,
-        usable_N=usable_N,
-        moving_N=usable_N & (speed_N >= min_speed) & (away_TN.max(axis=0) >= min_displacement),
-        speed_N=speed_N,
+        usable_N=moving_N | still_N,
+        moving_N=moving_N,
+        speed_N=_speed(steady_xy_TN2 / diagonal, visible_TN, clip.times_s_T),
     )
+
+
+def _reach(away_TN: Float, visible_TN: Bool) -> npt.NDArray[np.float64]:
+    """How far each point gets on two frames at least (on one of two frames): one bad step is no motion."""
+    seen_TN = np.where(visible_TN, away_TN, 0.0)
+    return np.asarray(np.sort(seen_TN, axis=0)[-min(2, len(seen_TN) - 1)])
+
+
+def _noise(reach_N: Float, min_displacement: float) -> float:
+    """How far nine tenths of what seems to stand still seem to get."""
+    still_N = reach_N[reach_N < min_displacement]
+    return float(np.quantile(still_N, _NOISE_QUANTILE)) if len(still_N) else 0.0
+
+
+def _coherent(steady_xy_TN2: Float, visible_TN: Bool, moving_N: Bool, depth_N: Bool, diagonal: float) -> Bool:
+    """Without points that most of their moving neighbours contradict, the worst first, or that have none.
+
+    A point of the background that something drags along stands still until it is reached, and after it has passed: so
+    neighbours must agree on all frames that show both. Those that depth explains (`depth_N`) always contradict.
+    """
+    which = np.flatnonzero(moving_N)
+    start_C2, shift_TC2 = steady_xy_TN2[0, which], steady_xy_TN2[:, which] - steady_xy_TN2[0, which]
+    both_TCC = visible_TN[:, which, None] & visible_TN[:, None, which]
+    far_TC = np.linalg.norm(shift_TC2, axis=-1)
+    apart_TCC = np.linalg.norm(shift_TC2[:, :, None] - shift_TC2[:, None], axis=-1)
+    apart_CC = np.where(both_TCC, apart_TCC, 0).max(axis=0)
+    way_CC = np.where(both_TCC, np.maximum(far_TC[:, :, None], far_TC[:, None]), 0).max(axis=0)
+    vote_CC = np.where(apart_CC <= _AGREE * way_CC + _AGREE_NOISE * diagonal, 1.0, -_AGAINST)
+    near_px = _NEAR_CELLS * _spacing(steady_xy_TN2[0])
+    near_CN = np.linalg.norm(start_C2[:, None] - steady_xy_TN2[0], axis=-1) <= near_px
+    vote_CC[~near_CN[:, which] | np.eye(len(which), dtype=bool)] = 0.0
+    against_C = (near_CN & depth_N).sum(axis=1)
+    kept_C = np.ones(len(which), bool)
+    while kept_C.any():
+        votes_C = np.where(kept_C, vote_CC @ kept_C - against_C, np.inf)
+        if votes_C.min() > 0:
+            break
+        kept_C[votes_C.argmin()] = False
+    coherent_N = np.zeros(len(moving_N), bool)
+    coherent_N[which[kept_C]] = True
+    return coherent_N
+
+
+def _spacing(start_N2: Float) -> float:
+    """The usual distance of a point to its nearest neighbour."""
+    away_NN = np.linalg.norm(start_N2[:, None] - start_N2, axis=-1)
+    np.fill_diagonal(away_NN, np.inf)
+    return float(np.median(away_NN.min(axis=1)))
 
 
 def _hold(xy_TN2: npt.NDArray[np.float64], visible_TN: Bool) -> npt.NDArray[np.float64]:

@@ -80,7 +80,7 @@ def question(
 ) -> str:
     """A question without `<image>`; what a template does not name is not used. `text` empty: there is no narration.
 
-    `steps`: future positions of the longest trace; `speed`: mean way per step in bins, None where it is not told.
+    `steps`: future positions of every mark told; `speed`: mean way per step in bins, None where it is not told.
     Braces in `text` stay as they are.
     """
     values = {"bins": str(bins), "marks": str(list(marks)), "text": text, "steps": str(steps), "speed": str(speed)}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.flow import Clip, FinishedSample, Marked, PointMark
+from schemas.config import TracesConfig
+from schemas.flow import FinishedSample, Marked, PointMark
 from schemas.sample import (
     ARRAYS,
     CLEAN_MEMBER,
@@ -23,14 +24,13 @@ from schemas.sample import (
     QualityName,
     Sample,
     Source,
-    Task,
     Trace,
     Turn,
     TurnKind,
 )
 from transforms.drawing import draw_marks
 from transforms.prompts import Bins, Templates, clean_narration, question, som_answer, tom_answer
-from transforms.traces import is_worth_telling, text_trace, trace_of
+from transforms.traces import resample, room_for, to_bins, told_traces
 
 _IMAGE = "<image>\n"
 _PROPOSER = "grid"
@@ -42,75 +42,90 @@ def build_sample(
     dataset: str,
     templates: Templates,
     bins: int,
-    min_step_bins: float,
-    min_trace_share: float,
-    min_speed_bins: float,
+    traces: TracesConfig,
     speed: bool,
     keep_clean: bool,
     provenance: Provenance,
 ) -> FinishedSample:
     """The sample of a marked clip: ToM where a moving mark's trace is worth telling, else SoM ("locate all marks").
 
-    Every moving mark has its trace in the annotation, told or not. A narration makes a semantic turn before, on the
-    image without marks where `keep_clean`. ValueError where the clip has no marks.
+    Marks and traces are those of the reference frame, which is what the images show. Every moving mark has its trace in
+    the annotation, told or not; the arrays are raw and of the whole clip. A narration makes a semantic turn before, on
+    the image without marks where `keep_clean`. ValueError where the clip has no marks.
     """
     clip = marked.clip
-    n_steps = len(clip.times_s_T) - 1
-    marks = sorted(marked.marks, key=lambda mark: mark.id)
-    moving = [mark.id for mark in marks if mark.kind == "moving"]
-    traces = {mark.id: _trace(mark, marked) for mark in marks}
-    texts = {
-        mark_id: _text_trace(trace, clip.size_wh, bins=bins, min_step_bins=min_step_bins)
-        for mark_id, trace in traces.items()
-    }
-    limits = {"min_trace_share": min_trace_share, "min_speed_bins": min_speed_bins}
-    told = {mark_id: texts[mark_id] for mark_id in moving if is_worth_telling(texts[mark_id], n_steps, **limits)}
-    task: Task = "tom" if told else "som"
+    marks = [_mark(mark, marked) for mark in sorted(marked.marks, key=lambda mark: mark.id)]
+    stored = [_trace(mark, marked, traces) for mark in marks if mark.kind == "moving"]
+    told = told_traces(
+        {trace.mark: trace.xy for trace in stored},
+        clip.size_wh,
+        room_for(clip.times_s_T, marked.reference, steps=traces.steps, interval_s=traces.interval_s),
+        bins=bins,
+        min_share=traces.min_share,
+        min_reach_bins=traces.min_reach_bins,
+    )
+    places = dict(
+        zip((mark.id for mark in marks), to_bins([mark.xy for mark in marks], clip.size_wh, bins), strict=True)
+    )
     narration = clean_narration(clip.ref.text)
-    asked_and_answered = _mark_turns(task, texts, told, templates, bins=bins, text=narration, speed=speed)
-    images, turns = _conversation(clip, asked_and_answered, templates, narration, keep_clean=keep_clean)
+    asked_and_answered = _mark_turns(places, told, templates, bins=bins, text=narration, speed=speed)
+    images, turns = _conversation(marked, asked_and_answered, templates, narration, keep_clean=keep_clean)
     sample = Sample(
         key=clip.key,
         split=clip.ref.split,
-        tasks=[task],
+        tasks=["tom" if told else "som"],
         text=clip.ref.text,
         images=images,
         turns=turns,
-        marks=[_mark(mark, traces[mark.id], marked, image=len(images) - 1) for mark in marks],
-        traces=[traces[mark_id] for mark_id in moving],
+        marks=[mark.model_copy(update={"image": len(images) - 1}) for mark in marks],
+        traces=stored,
         camera=_camera(marked),
-        source=_source(clip, dataset),
+        source=_source(marked, dataset),
         quality=_quality(marked),
         provenance=provenance,
     )
-    pictures = {MARKED_MEMBER: draw_marks(clip.frames_THW3[0], [(mark.id, _xy(traces[mark.id])) for mark in marks])}
+    frame_HW3 = clip.frames_THW3[marked.reference]
+    pictures = {MARKED_MEMBER: draw_marks(frame_HW3, [(mark.id, (mark.xy[0], mark.xy[1])) for mark in marks])}
     if keep_clean:
-        pictures[CLEAN_MEMBER] = clip.frames_THW3[0]
+        pictures[CLEAN_MEMBER] = frame_HW3
     return FinishedSample(sample=sample, source_key=clip.ref.source_key, images=pictures, arrays=_arrays(marked))
 
 
-def _trace(mark: PointMark, marked: Marked) -> Trace:
-    xy_T2, visible_T = trace_of(mark, marked.motion, marked.tracks)
-    return Trace(
-        mark=mark.id,
-        times_s=_rounded(marked.clip.times_s_T, 6),
-        xy=[_rounded(xy, 2) for xy in xy_T2],
-        visible=[bool(visible) for visible in visible_T],
+def _mark(mark: PointMark, marked: Marked) -> Mark:
+    visible_T = marked.tracks.visible_TN[:, mark.track]
+    confidence_T = marked.tracks.confidence_TN[visible_T, mark.track].astype(np.float64)
+    return Mark(
+        id=mark.id,
+        image=0,
+        kind="moving" if mark.kind == "moving" else "static",
+        xy=_rounded(marked.motion.steady_xy_TN2[marked.reference, mark.track], 2),
+        score=round(float(confidence_T.mean()), 4) if len(confidence_T) else 0.0,
+        proposer=_PROPOSER,
+        track=mark.track,
     )
 
 
-def _text_trace(trace: Trace, size_wh: tuple[int, int], *, bins: int, min_step_bins: float) -> list[Bins]:
-    return text_trace(np.array(trace.xy), np.array(trace.visible), size_wh, bins=bins, min_step_bins=min_step_bins)
-
-
-def _xy(trace: Trace) -> tuple[float, float]:
-    x, y = trace.xy[0]
-    return x, y
+def _trace(mark: Mark, marked: Marked, config: TracesConfig) -> Trace:
+    times_s_K, xy_K2, visible_K = resample(
+        marked.clip.times_s_T,
+        marked.motion.steady_xy_TN2[:, mark.track],
+        marked.tracks.visible_TN[:, mark.track],
+        marked.reference,
+        marked.clip.size_wh,
+        steps=config.steps,
+        interval_s=config.interval_s,
+        max_gap_s=config.max_gap_s,
+    )
+    return Trace(
+        mark=mark.id,
+        times_s=_rounded(times_s_K, 6),
+        xy=[_rounded(xy_2, 2) for xy_2 in xy_K2],
+        visible=[bool(visible) for visible in visible_K],
+    )
 
 
 def _mark_turns(
-    task: Task,
-    texts: dict[int, list[Bins]],
+    places: dict[int, Bins],
     told: dict[int, list[Bins]],
     templates: Templates,
     *,
@@ -118,12 +133,12 @@ def _mark_turns(
     text: str,
     speed: bool,
 ) -> list[Turn]:
-    """The question about the marks and its answer; `texts` of all marks, `told` of those whose future is told."""
-    marks = sorted(texts)
-    if task == "som":
+    """The question about the marks and its answer; `places` of all marks, `told` of those whose future is told."""
+    marks = sorted(places)
+    if not told:
         asked = question(templates, "som", bins=bins, marks=marks, text=text, steps=0, speed=None)
-        return _turns("som", asked, som_answer({mark: texts[mark][0] for mark in marks}))
-    steps = max(len(points) - 1 for points in told.values())
+        return _turns("som", asked, som_answer(places))
+    (steps,) = {len(points) - 1 for points in told.values()}
     way_bins = _mean_step_bins(list(told.values())) if speed else None
     asked = question(templates, "tom", bins=bins, marks=marks, text=text, steps=steps, speed=way_bins)
     return _turns("tom", asked, tom_answer(told))
@@ -134,22 +149,22 @@ def _turns(kind: TurnKind, asked: str, answered: str) -> list[Turn]:
 
 
 def _mean_step_bins(paths: Sequence[Sequence[Bins]]) -> int:
-    """Mean way from one told position to the next, over the marks, truncated."""
+    """Mean way from one told position to the next, over the told marks, truncated."""
     means = [float(np.linalg.norm(np.diff(np.array(path), axis=0), axis=1).mean()) for path in paths]
     return int(np.mean(means))
 
 
 def _conversation(
-    clip: Clip, mark_turns: Sequence[Turn], templates: Templates, narration: str, *, keep_clean: bool
+    marked: Marked, mark_turns: Sequence[Turn], templates: Templates, narration: str, *, keep_clean: bool
 ) -> tuple[list[Image], list[Turn]]:
     """Images and turns; every image stands in front of the question that needs it first, the marked one is last."""
     if not narration:
-        return [_image(clip, MARKED_MEMBER, "marked")], _with_image(mark_turns)
+        return [_image(marked, MARKED_MEMBER, "marked")], _with_image(mark_turns)
     asked = question(templates, "semantic", bins=0, marks=[], text="", steps=0, speed=None)
     semantic = _with_image(_turns("semantic", asked, f"{narration}\n"))
     if not keep_clean:
-        return [_image(clip, MARKED_MEMBER, "marked")], [*semantic, *mark_turns]
-    images = [_image(clip, CLEAN_MEMBER, "clean"), _image(clip, MARKED_MEMBER, "marked")]
+        return [_image(marked, MARKED_MEMBER, "marked")], [*semantic, *mark_turns]
+    images = [_image(marked, CLEAN_MEMBER, "clean"), _image(marked, MARKED_MEMBER, "marked")]
     return images, [*semantic, *_with_image(mark_turns)]
 
 
@@ -158,23 +173,10 @@ def _with_image(turns: Sequence[Turn]) -> list[Turn]:
     return [first.model_copy(update={"content": _IMAGE + first.content}), *rest]
 
 
-def _image(clip: Clip, member: str, role: ImageRole) -> Image:
-    width, height = clip.size_wh
-    return Image(member=member, role=role, width=width, height=height, time_s=round(float(clip.times_s_T[0]), 6))
-
-
-def _mark(mark: PointMark, trace: Trace, marked: Marked, *, image: int) -> Mark:
-    visible_T = marked.tracks.visible_TN[:, mark.track]
-    confidence_T = marked.tracks.confidence_TN[visible_T, mark.track].astype(np.float64)
-    return Mark(
-        id=mark.id,
-        image=image,
-        kind="moving" if mark.kind == "moving" else "static",
-        xy=list(trace.xy[0]),
-        score=round(float(confidence_T.mean()), 4) if len(confidence_T) else 0.0,
-        proposer=_PROPOSER,
-        track=mark.track,
-    )
+def _image(marked: Marked, member: str, role: ImageRole) -> Image:
+    width, height = marked.clip.size_wh
+    (time_s,) = _rounded(marked.clip.times_s_T[[marked.reference]], 6)
+    return Image(member=member, role=role, width=width, height=height, time_s=time_s)
 
 
 def _camera(marked: Marked) -> Camera:
@@ -187,7 +189,8 @@ def _camera(marked: Marked) -> Camera:
     )
 
 
-def _source(clip: Clip, dataset: str) -> Source:
+def _source(marked: Marked, dataset: str) -> Source:
+    clip = marked.clip
     return Source(
         dataset=dataset,
         uri=clip.ref.uri,
@@ -197,7 +200,7 @@ def _source(clip: Clip, dataset: str) -> Source:
         start_s=round(float(clip.times_s_T[0]), 6),
         end_s=round(float(clip.times_s_T[-1]), 6),
         fps=round(float(clip.fps), 6),
-        frame_index=clip.frame_index,
+        frame_index=int(clip.frame_indices_T[marked.reference]),
     )
 
 

@@ -4,8 +4,9 @@ Values in, findings out; `pipelines/inspect/lint.py` adds the place.
 """
 
 import io
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ from schemas.sample import (
 )
 from transforms.encoding import decode_arrays, decode_sample, member_order
 from transforms.prompts import parse_som_answer, parse_tom_answer
+from transforms.traces import to_bins
 
 _NOT_ARRAYS = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile)
 _END_OF_JPEG = b"\xff\xd9"
+_EVEN_S = 1e-3
+"""by how much the steps of a trace may differ"""
+_SAME_S = 1e-6
+"""times in annotations are rounded to this"""
 
 
 def check_sample(key: str, members: tuple[tuple[str, bytes], ...], bins: int | None) -> tuple[Sample | None, list[str]]:
@@ -46,6 +52,7 @@ def check_sample(key: str, members: tuple[tuple[str, bytes], ...], bins: int | N
         findings.append(f"the annotation is of key {sample.key}")
     findings += _check_images(sample, content)
     findings += _check_rounding(sample)
+    findings += _check_traces(sample)
     findings += _check_arrays(sample, content.get(ARRAYS_MEMBER))
     if bins is not None:
         findings += _check_texts(sample, bins)
@@ -107,6 +114,28 @@ def _check_rounding(sample: Sample) -> Iterator[str]:
             yield f"mark {mark.id}: coordinate {fine[0]!r} is not rounded to 2 decimals"
 
 
+def _check_traces(sample: Sample) -> Iterator[str]:
+    """That a trace starts at its mark is what the annotation itself refuses to be without."""
+    kinds = {mark.id: mark.kind for mark in sample.marks}
+    images = {mark.id: sample.images[mark.image] for mark in sample.marks}
+    traced = [trace.mark for trace in sample.traces]
+    wanted = [mark_id for mark_id, kind in kinds.items() if kind == "moving"]
+    if sorted(traced) != sorted(wanted):
+        yield f"traces are of marks {traced}, those that move are {wanted}"
+    for trace in sample.traces:
+        if not trace.visible[0]:
+            yield f"trace of mark {trace.mark} starts hidden"
+        steps_s = np.diff(trace.times_s)
+        if len(steps_s) and (np.ptp(steps_s) > _EVEN_S or steps_s.min() <= 0):
+            yield f"trace of mark {trace.mark}: steps of {steps_s.min():g} to {steps_s.max():g} s, want even ones"
+        image = images[trace.mark]
+        outside = [xy for xy in trace.xy if not (0 <= xy[0] <= image.width and 0 <= xy[1] <= image.height)]
+        if outside:
+            yield f"trace of mark {trace.mark}: {outside[0]} is outside its {image.width}x{image.height} image"
+        if abs(trace.times_s[0] - image.time_s) > _EVEN_S:
+            yield f"trace of mark {trace.mark} starts at {trace.times_s[0]:g} s, its image is of {image.time_s:g} s"
+
+
 def _check_arrays(sample: Sample, data: bytes | None) -> Iterator[str]:
     try:
         arrays = decode_arrays(data) if data is not None else {}
@@ -117,12 +146,32 @@ def _check_arrays(sample: Sample, data: bytes | None) -> Iterator[str]:
     if strange:
         yield f"npz: unknown arrays {', '.join(strange)}"
     axes: dict[str, int] = {}
-    for name in filter(arrays.__contains__, ARRAYS):
-        yield from _check_array(name, arrays[name], axes)
+    ill = [
+        finding for name in filter(arrays.__contains__, ARRAYS) for finding in _check_array(name, arrays[name], axes)
+    ]
+    yield from ill
     for mark in sample.marks:
         for axis, number in (("N", mark.track), ("R", mark.region)):
             if number >= axes.get(axis, 0):
                 yield f"mark {mark.id} is number {number} of {axes.get(axis, 0)} along axis {axis} of the arrays"
+    if not ill:
+        yield from _check_motion(sample, arrays)
+
+
+def _check_motion(sample: Sample, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[str]:
+    """Arrays of good form: marks that move are on tracks that move, homographies refer to the marked frame."""
+    moving_N = arrays.get("moving_N", np.zeros(0, bool))
+    for mark in sample.marks:
+        if mark.kind == "moving" and 0 <= mark.track < len(moving_N) and not moving_N[mark.track]:
+            yield f"mark {mark.id} is moving, its track {mark.track} is not"
+    marked = next((image for image in sample.images if image.role == "marked"), None)
+    if marked is None or not {"times_s_T", "homographies_T33"} <= arrays.keys():
+        return
+    at_T = np.abs(arrays["times_s_T"] - marked.time_s) <= _SAME_S
+    if not at_T.any():
+        yield f"npz: no frame is of {marked.time_s:g} s, the time of the marked image"
+    elif not (arrays["homographies_T33"][at_T] == np.eye(3)).all(axis=(1, 2)).any():
+        yield f"npz: the homography at {marked.time_s:g} s, the time of the marked image, is not the identity"
 
 
 def _check_array(name: str, array: npt.NDArray[Any], axes: dict[str, int]) -> Iterator[str]:
@@ -149,22 +198,28 @@ def _check_texts(sample: Sample, bins: int) -> Iterator[str]:
         except ValueError as error:
             yield f"turn {number}: {error}"
             continue
+        if turn.kind == "tom":
+            asked = sample.turns[max(0, number - 1)].content
+            yield from (f"turn {number}: {finding}" for finding in _check_steps(asked, positions))
         for mark, told in positions.items():
             if not _is_told_right(sample, mark, told, bins):
                 yield f"turn {number}: mark {mark} is told at {told}, which its stored positions do not give"
 
 
+def _check_steps(asked: str, positions: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[str]:
+    """All marks are told equally far ahead, and as far as asked: templates are free, but they hold the number."""
+    steps = sorted({len(told) - 1 for told in positions.values()})
+    if len(steps) > 1 or steps[0] < 1:
+        yield f"marks are told {' and '.join(map(str, steps))} steps ahead, want one number of them"
+    elif not re.search(rf"(?<!\d){steps[0]}(?!\d)", asked):
+        yield f"marks are told {steps[0]} steps ahead, which the question does not ask for"
+
+
 def _is_told_right(sample: Sample, mark_id: int, told: list[tuple[int, int]], bins: int) -> bool:
-    """The mark's own position first, then any of its trace's later ones, in their order."""
+    """The mark's own position first, then its trace's next ones, none left out."""
     mark = next((mark for mark in sample.marks if mark.id == mark_id), None)
     if mark is None:
         return False
     path = next((trace.xy for trace in sample.traces if trace.mark == mark_id), [mark.xy])
     image = sample.images[mark.image]
-    stored = [(_binned(x, image.width, bins), _binned(y, image.height, bins)) for x, y in path]
-    later = iter(stored[1:])
-    return told[0] == stored[0] and all(point in later for point in told[1:])
-
-
-def _binned(position_px: float, length_px: int, bins: int) -> int:
-    return min(max(int(bins * position_px / length_px), 0), bins - 1)
+    return told == to_bins(path, (image.width, image.height), bins)[: len(told)]

@@ -26,7 +26,8 @@ def test_a_frame_per_time_step_side_by_side_without_end():
     frames, durations, image = _frames(trace_gif(make_marked()))
     assert len(frames) == N_FRAMES
     assert image.info["loop"] == 0
-    assert set(durations[:-1]) == {120}
+    assert durations[0] > 500  # the marked frame
+    assert set(durations[1:-1]) == {120}
     assert durations[-1] > 500
     assert frames[0].shape[1] == 2 * SIZE_WH[0] + 4
     assert frames[0].shape[0] > SIZE_WH[1]
@@ -43,8 +44,9 @@ def test_large_frames_are_shrunk():
     assert frames[0].shape == (360 + 28, 2 * 480 + 4, 3)
 
 
-def test_both_panels_are_alike_where_the_camera_stands_still():
-    marked = make_marked(camera_moves=False)
+@pytest.mark.parametrize("reference", [0, 3])
+def test_both_panels_are_alike_where_the_camera_stands_still(reference):
+    marked = make_marked(camera_moves=False, reference=reference)
     dark = replace(marked, clip=replace(marked.clip, frames_THW3=marked.clip.frames_THW3 // 8))
     frames, _, _ = _frames(trace_gif(dark))
     for frame in frames:
@@ -52,12 +54,39 @@ def test_both_panels_are_alike_where_the_camera_stands_still():
         assert np.array_equal(left, right)
 
 
+def _black(marked):
+    return replace(marked, clip=replace(marked.clip, frames_THW3=np.zeros_like(marked.clip.frames_THW3)))
+
+
+def _coloured(panel_HW3):
+    return int((np.ptp(panel_HW3, axis=-1) > 60).sum())
+
+
 def test_traces_grow():
-    marked = make_marked()
-    black = replace(marked, clip=replace(marked.clip, frames_THW3=np.zeros_like(marked.clip.frames_THW3)))
-    frames, _, _ = _frames(trace_gif(black))
-    coloured = [int((np.ptp(frame[28:, SIZE_WH[0] + 4 :], axis=-1) > 60).sum()) for frame in frames]
+    frames, _, _ = _frames(trace_gif(_black(make_marked())))
+    coloured = [_coloured(frame[28:, SIZE_WH[0] + 4 :]) for frame in frames]
     assert coloured[0] < coloured[4] < coloured[-1]
+
+
+def test_marks_and_traces_begin_with_the_marked_frame():
+    frames, durations, _ = _frames(trace_gif(_black(make_marked(reference=3))))
+    for panel in (slice(None, SIZE_WH[0]), slice(SIZE_WH[0] + 4, None)):
+        coloured = [_coloured(frame[28:, panel]) for frame in frames]
+        assert coloured[:3] == [0, 0, 0]
+        assert 0 < coloured[3] < coloured[5] < coloured[-1]
+    assert [place for place, duration in enumerate(durations) if duration > 500] == [3, N_FRAMES - 1]
+
+
+def test_what_stands_still_stays_where_it_is_in_the_right_panel():
+    """Every frame is seen from the camera of the marked one, which stays as it is."""
+    marked = make_marked(reference=3)
+    frames_THW3 = np.zeros_like(marked.clip.frames_THW3)
+    for t in range(N_FRAMES):
+        frames_THW3[t, 40:60, 100 - 2 * t : 120 - 2 * t] = 200
+    frames, _, _ = _frames(trace_gif(replace(marked, clip=replace(marked.clip, frames_THW3=frames_THW3), marks=())))
+    for frame in frames:
+        box_HW = frame[28:, SIZE_WH[0] + 4 :].min(axis=-1) > 150
+        assert np.flatnonzero(box_HW.any(axis=0))[[0, -1]].tolist() == [94, 113]
 
 
 @pytest.mark.parametrize("moves", [True, False])

@@ -78,7 +78,7 @@ def test_ready_steps_give_what_the_recipe_gives() -> None:
             np.testing.assert_array_equal(steadied.camera.inlier_ratio_T, want.camera.inlier_ratio_T)
 
     with pipeline() as p:
-        tracked = p | beam.Create(clips) | TrackPoints(settings.tracker, settings.points.grid)
+        tracked = p | beam.Create(clips) | TrackPoints(settings.tracker, settings.points)
         steadied = tracked.passed | RemoveCameraMotion(settings.camera)
         assert_that(steadied.passed, same, label="passed")
         assert_that(steadied[REJECTED] | beam.Map(repr), equal_to([repr(refused)]), label="rejected")

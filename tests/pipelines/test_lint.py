@@ -6,19 +6,26 @@ import json
 import shutil
 import tarfile
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipelines.finish import finish
 from pipelines.inspect.dataset import gathered
 from pipelines.inspect.lint import lint
+from pipelines.inspect.lint_sample import check_sample
 from pipelines.shards import write_shard
+from schemas.config import TracesConfig
 from tests import fixtures
+from tests.marked import make_marked
 from transforms.encoding import encode_arrays
+from transforms.prompts import parse_templates
+from transforms.samples import build_sample
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +254,13 @@ def jpeg_of(member, finished):
     return dict(fixtures.encoded(finished).members)[member]
 
 
-def _answer(old, new):
+def _answer(*old_new):
+    """Replaces pieces of the answer: old, new, old, new ..."""
+
     def change(plain):
-        assert old in plain["turns"][1]["content"]
-        plain["turns"][1]["content"] = plain["turns"][1]["content"].replace(old, new)
+        for old, new in zip(old_new[::2], old_new[1::2], strict=True):
+            assert old in plain["turns"][1]["content"]
+            plain["turns"][1]["content"] = plain["turns"][1]["content"].replace(old, new)
 
     return change
 
@@ -259,6 +269,12 @@ def _extend(plain, path, **values):
     for step in path:
         plain = plain[step]
     plain.update(values)
+
+
+def _shifted(frame):
+    homographies_T33 = np.tile(np.eye(3), (fixtures.STEPS, 1, 1))
+    homographies_T33[frame, 0, 2] = 1e-9
+    return homographies_T33
 
 
 tom, som, ui, multi, history, chat = (
@@ -272,6 +288,19 @@ tom, som, ui, multi, history, chat = (
         fixtures.chat,
     )
 )
+
+quiet = replace(
+    tom,
+    sample=tom.sample.model_copy(
+        update={"tasks": ["som"], "turns": som.sample.turns, "marks": tom.sample.marks, "traces": tom.sample.traces}
+    ),
+)
+"""marks that move and have traces, of which none is told"""
+
+
+def _of_trace(**values):
+    return with_annotation(quiet, lambda plain: _extend(plain, ["traces", 1], **values))
+
 
 BROKEN = {
     "no json": (with_member(tom, "json", None), "no annotation"),
@@ -317,6 +346,53 @@ BROKEN = {
     "ToM answer back in time": (
         with_annotation(tom, _answer("[56,106],[72,106]", "[72,106],[56,106]")),
         "turn 1: mark 1",
+    ),
+    "ToM answer with steps of two lengths": (
+        with_annotation(tom, _answer(",[88,106],", ",")),
+        "turn 1: marks are told 3 and 4 steps ahead, want one number of them",
+        "turn 1: mark 1 is told at [(40, 106), (56, 106), (72, 106), (104, 106)]",
+    ),
+    "ToM answer that ends early for one mark": (
+        with_annotation(tom, _answer(",[104,106]", "")),
+        "turn 1: marks are told 3 and 4 steps ahead, want one number of them",
+    ),
+    "ToM answer with another number of steps than asked": (
+        with_annotation(tom, lambda plain: _extend(plain, ["turns", 0], content="<image>\nIn the next 3 of 40 steps?")),
+        "turn 1: marks are told 4 steps ahead, which the question does not ask for",
+    ),
+    "ToM answer without a step": (
+        with_annotation(
+            tom,
+            _answer("[56,106],[72,106],[88,106],[104,106]", "", "[96,106],[112,106],[128,106],[144,106]", ""),
+        ),
+        "turn 1: marks are told 0 steps ahead",
+    ),
+    "a moving mark without a trace": (
+        fixtures.encoded(replace(quiet, sample=quiet.sample.model_copy(update={"traces": quiet.sample.traces[:1]}))),
+        "traces are of marks [1], those that move are [1, 2]",
+    ),
+    "uneven steps": (_of_trace(times_s=[0, 0.125, 0.25, 0.38, 0.5]), "trace of mark 2: steps of 0.12 to 0.13 s"),
+    "steps without time": (_of_trace(times_s=[0.0] * 5), "trace of mark 2: steps of 0 to 0 s"),
+    "trace at another time": (
+        _of_trace(times_s=[1, 1.125, 1.25, 1.375, 1.5]),
+        "trace of mark 2 starts at 1 s, its image is of 0 s",
+    ),
+    "trace starts hidden": (_of_trace(visible=[False] + [True] * 4), "trace of mark 2 starts hidden"),
+    "trace outside": (
+        _of_trace(xy=[[20.0, 20.0], [64.0, 48.0], [64.01, 20.0], [28.0, 20.0], [32.0, 20.0]]),
+        "trace of mark 2: [64.01, 20.0] is outside its 64x48 image",
+    ),
+    "another frame is the reference": (
+        with_arrays(tom, homographies_T33=_shifted(0)),
+        "npz: the homography at 0 s, the time of the marked image, is not the identity",
+    ),
+    "the marked image is no frame": (
+        with_arrays(tom, times_s_T=np.arange(1, 6) / 8),
+        "npz: no frame is of 0 s, the time of the marked image",
+    ),
+    "moving mark on a still track": (
+        with_arrays(tom, moving_N=np.array([True, False, False, False])),
+        "mark 2 is moving, its track 1 is not",
     ),
     "ToM answer of no mark": (
         with_annotation(tom, _answer("Mark 2", "Mark 7")),
@@ -369,11 +445,32 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_one_finding_for_a_broken_sample(tmp_path, name):
-    broken, message = BROKEN[name]
+    broken, *messages = BROKEN[name]
     found = findings(fixtures.make_dataset(tmp_path, [fixtures.chat(1), broken, fixtures.chat(2)]))
-    assert len(found) == 1, found
-    assert message in found[0]
-    assert found[0].startswith(f"shards/train-000001.tar: {broken.key}: ")
+    assert len(found) == len(messages), found
+    for message, line in zip(messages, found, strict=True):
+        assert message in line
+        assert line.startswith(f"shards/train-000001.tar: {broken.key}: ")
+
+
+@pytest.mark.parametrize("reference", [0, 3])
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("camera_moves", [True, False])
+def test_what_the_program_makes_has_no_findings(reference, moves, camera_moves):
+    marked = make_marked(text="push it", moves=moves, camera_moves=camera_moves, reference=reference)
+    templates = parse_templates(yaml.safe_load(files("pipelines.configs").joinpath("prompts.yaml").read_text()))
+    made = build_sample(
+        marked,
+        dataset=fixtures.DATASET,
+        templates=templates,
+        bins=256,
+        traces=TracesConfig(),
+        speed=True,
+        keep_clean=True,
+        provenance=fixtures.PROVENANCE,
+    )
+    encoded = fixtures.encoded(made)
+    assert check_sample(encoded.key, encoded.members, 256) == (made.sample, [])
 
 
 def _apart(out, shard):

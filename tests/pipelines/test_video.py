@@ -1,5 +1,6 @@
-"""The video recipe's own steps on real files: shots, clips, decoding."""
+"""The video recipe's own steps: shots, clips and decoding of files; marks and samples of a scene of known truth."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 
 from pipelines import video
 from pipelines.config import load_config
-from pipelines.video import VideoOpener, decode_clip, split_video
+from pipelines.inspect.lint_sample import check_sample
+from pipelines.video import VideoOpener, decode_clip, mark, sample_builder, split_video
 from schemas.config import JobConfig
-from schemas.flow import Clip, Rejected
+from schemas.flow import CameraMotion, Clip, Judged, Marked, Motion, Rejected
 from tests import media
-from tests.scenes import fake_ref, make_scene
+from tests.scenes import Scene, fake_ref, fake_tracks, make_scene
 from transforms import footage
+from transforms.encoding import encode_sample
+from transforms.points import grid_points
 
 
 def clips(path: Path, *overrides: str, **ref: Any) -> tuple[list[Clip], list[Rejected]]:
@@ -36,7 +40,7 @@ def two_shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clips_do_not_reach_into_the_next_shot(two_shots: Path) -> None:
     made, rejected = clips(two_shots)
     assert rejected == []
-    assert [(clip.frame_index, len(clip.times_s_T)) for clip in made] == [(0, 16), (48, 16)]
+    assert [(clip.frame_indices_T[0], len(clip.times_s_T)) for clip in made] == [(0, 16), (48, 16)]
     brightness = [clip.frames_THW3.mean(axis=(1, 2, 3)) for clip in made]
     assert np.ptp(brightness[0]) < 3 and np.ptp(brightness[1]) < 3
     assert brightness[1].mean() - brightness[0].mean() > 30
@@ -52,13 +56,14 @@ def test_a_clip_inside_a_shot_ends_with_the_frame_at_its_end(tmp_path: Path) -> 
     made, _ = clips(path, "clips.length_s=1", "clips.stride_s=1", "shots.name=none")
     assert [clip.times_s_T[[0, -1]].tolist() for clip in made[:2]] == [[0, 1], [1, 2]]
     assert [media.number_of(frame) for frame in made[1].frames_THW3] == list(range(24, 49, 3))
+    assert made[1].frame_indices_T.tolist() == list(range(24, 49, 3))
     assert made[1].fps == 8
 
 
 def test_a_segment_bounds_its_clips(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "a.mp4", n_frames=96, fps=24)
     made, rejected = clips(path, "clips.length_s=1", "clips.stride_s=1", "shots.name=none", start_s=0.5, end_s=2.0)
-    assert [clip.frame_index for clip in made] == [12]
+    assert [clip.frame_indices_T[0] for clip in made] == [12]
     assert rejected == []
     assert made[0].times_s_T[-1] < 2.0
 
@@ -107,3 +112,87 @@ def test_opening_a_file_that_must_be_decoded_shows_that_it_goes_on(tmp_path: Pat
     opener = VideoOpener(load_config("video", [f"source.uris={path}"]))
     opener.open(fake_ref(uri="a.avi"), lambda: beats.append(1)).close()
     assert len(beats) >= 48
+
+
+def judged(scene: Scene, key: str) -> Judged:
+    """What a perfect tracker and a perfect fit would have found."""
+    points_N2 = grid_points(scene.clip.size_wh, 15).astype(np.float64)
+    raw_xy_TN2 = scene.tracks(points_N2)
+    inside_TN = ((raw_xy_TN2 >= 0) & (raw_xy_TN2 < scene.clip.size_wh)).all(axis=-1)
+    visible_TN = inside_TN & ~scene.covered(points_N2)
+    moving_N = scene.object_at(points_N2) >= 0
+    return Judged(
+        clip=replace(scene.clip, key=key, frame_indices_T=7 + 3 * np.arange(len(scene.clip.times_s_T))),
+        tracks=fake_tracks(raw_xy_TN2, visible_TN),
+        camera=CameraMotion(
+            moving=True,
+            model="homography",
+            homographies_T33=scene.homographies_T33,
+            inlier_ratio_T=np.ones(len(raw_xy_TN2)),
+            residual_px=0.0,
+        ),
+        motion=Motion(
+            steady_xy_TN2=scene.steady_tracks(points_N2),
+            usable_N=visible_TN.mean(axis=0) > 0.5,
+            moving_N=moving_N & (visible_TN.mean(axis=0) > 0.5),
+            speed_N=moving_N * 0.1,
+        ),
+    )
+
+
+def job(*overrides: str) -> JobConfig:
+    config: JobConfig = load_config("video", ["source.uris=a.mp4", *overrides])
+    return config
+
+
+def test_marks_and_traces_are_those_of_the_reference_frame() -> None:
+    """From the truth of a scene under a moving camera to the truth as that frame's camera sees it."""
+    scene = make_scene(zoom_per_frame=0.995, roll_deg_per_frame=0.3, objects=2)
+    config, references = job(), set()
+    for number in range(12):
+        found = judged(scene, f"0123456789abcdef-{number:09d}")
+        marked = mark(found, config)
+        assert isinstance(marked, Marked)
+        reference = marked.reference
+        references.add(reference)
+        sample = sample_builder(config)(marked).sample
+        assert {image.time_s for image in sample.images} == {reference / 8}
+        assert sample.source.frame_index == 7 + 3 * reference
+        assert sample.tasks == ["tom"]
+        back_33 = np.linalg.inv(scene.homographies_T33[reference])
+        track = {item.id: item.track for item in sample.marks}
+        for item in sample.marks:
+            np.testing.assert_allclose(item.xy, found.tracks.xy_TN2[reference, item.track], atol=0.006)
+        for trace in sample.traces:
+            steady_xy1 = np.c_[found.motion.steady_xy_TN2[reference:, track[trace.mark]], np.ones(17 - reference)]
+            seen = steady_xy1 @ back_33.T
+            truth = seen[:, :2] / seen[:, 2:]
+            assert trace.times_s == [(reference + step) / 8 for step in range(len(trace.xy))]
+            np.testing.assert_allclose(trace.xy, truth[: len(trace.xy)], atol=0.006)
+    assert len(references) > 3
+    assert max(references) <= 8
+
+
+def test_what_is_made_of_a_scene_passes_lint() -> None:
+    config = job()
+    for number in range(6):
+        marked = mark(judged(make_scene(objects=2), f"0123456789abcdef-{number:09d}"), config)
+        assert isinstance(marked, Marked)
+        made = encode_sample(sample_builder(config)(marked), jpeg_quality=80)
+        assert check_sample(made.key, made.members, 256)[1] == []
+
+
+def test_without_a_start_share_the_first_frame_is_marked() -> None:
+    for number in range(6):
+        marked = mark(judged(make_scene(), f"0123456789abcdef-{number:09d}"), job("traces.start_share=0"))
+        assert isinstance(marked, Marked)
+        assert marked.reference == 0
+
+
+def test_a_clip_without_a_point_to_mark_is_filtered() -> None:
+    found = judged(make_scene(), "0123456789abcdef-000000000")
+    nothing_N = np.zeros(225, bool)
+    unknown = replace(found, motion=replace(found.motion, usable_N=nothing_N, moving_N=nothing_N))
+    rejected = mark(unknown, job())
+    assert isinstance(rejected, Rejected)
+    assert (rejected.reason, rejected.value, rejected.threshold) == ("too_few_points", 0, 1)

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from schemas.config import TracesConfig
 from schemas.flow import FinishedSample, Marked
 from schemas.sample import ARRAYS, Provenance, Sample
 from tests.marked import N_FRAMES, SIZE_WH, make_marked
 from transforms.drawing import draw_marks
 from transforms.prompts import parse_som_answer, parse_templates, parse_tom_answer
 from transforms.samples import build_sample
+from transforms.traces import to_bins
 
 TEMPLATES = parse_templates(
     {
@@ -22,6 +24,7 @@ TEMPLATES = parse_templates(
         "tom_with_speed_without_text": "{marks} in {steps} at {speed}?",
     }
 )
+TRACES = TracesConfig()
 PROVENANCE = Provenance(config_hash="abc", code_version="0")
 
 
@@ -30,9 +33,7 @@ def _build(marked: Marked, **overrides: object) -> FinishedSample:
         "dataset": "demo",
         "templates": TEMPLATES,
         "bins": 256,
-        "min_step_bins": 2.0,
-        "min_trace_share": 0.25,
-        "min_speed_bins": 2.0,
+        "traces": TRACES,
         "speed": False,
         "keep_clean": True,
         "provenance": PROVENANCE,
@@ -91,43 +92,78 @@ def test_where_nothing_moves_all_marks_are_located(text):
     assert len(sample.turns) == (4 if text else 2)
 
 
-def test_where_no_trace_is_worth_telling_all_marks_are_located_and_traces_are_kept():
-    sample = _build(make_marked(), min_speed_bins=100.0).sample
+def _traces(**changes: object) -> TracesConfig:
+    return TRACES.model_copy(update=changes)
+
+
+def _told(sample: Sample) -> dict[int, list[tuple[int, int]]]:
+    return parse_tom_answer(sample.turns[-1].content)
+
+
+@pytest.mark.parametrize("changes", [{"min_reach_bins": 100.0}, {"interval_s": 2.0}])
+def test_where_no_trace_is_worth_telling_all_marks_are_located_and_traces_are_kept(changes):
+    sample = _build(make_marked(), traces=_traces(**changes)).sample
     assert sample.tasks == ["som"]
+    assert list(parse_som_answer(sample.turns[-1].content)) == [1, 2, 3, 4]
     assert [trace.mark for trace in sample.traces] == [1, 3]
 
 
 def test_only_traces_worth_telling_are_told():
-    sample = _build(make_marked(), min_speed_bins=8.0).sample
+    sample = _build(make_marked(), traces=_traces(min_reach_bins=60.0)).sample
     assert [trace.mark for trace in sample.traces] == [1, 3]
-    assert list(parse_tom_answer(sample.turns[-1].content)) == [3]
+    assert list(_told(sample)) == [3]
 
 
-def test_steps_are_those_of_the_longest_told_trace():
-    sample = _build(make_marked()).sample
-    told = parse_tom_answer(sample.turns[-1].content)
-    assert {mark: len(points) - 1 for mark, points in told.items()} == {1: 7, 3: 8}  # mark 1 is hidden once
-    assert sample.turns[0].content.endswith("in 8?")
+def _hidden_from(marked: Marked, frame: int) -> Marked:
+    """The point of mark 1 is not seen again."""
+    visible_TN = marked.tracks.visible_TN.copy()
+    visible_TN[frame:, 0] = False
+    return replace(marked, tracks=replace(marked.tracks, visible_TN=visible_TN))
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"), [("push", "push: [1, 2, 3, 4] in 8 at 9?"), ("", "[1, 2, 3, 4] in 8 at 9?")]
+    ("hidden_from", "stored", "told"),
+    [(9, {1: 8, 3: 8}, {1: 8, 3: 8}), (7, {1: 6, 3: 8}, {1: 6, 3: 6}), (4, {1: 3, 3: 8}, {3: 8})],
+)
+@pytest.mark.parametrize("text", ["", "push"])
+def test_as_many_steps_are_told_of_every_mark_as_are_asked_for(hidden_from, stored, told, text):
+    """MAGMA.md 2.7, 11: the number asked for was that of the longest trace, and shorter ones were not filled up."""
+    sample = _build(_hidden_from(make_marked(text=text), hidden_from)).sample
+    assert {trace.mark: len(trace.xy) - 1 for trace in sample.traces} == stored
+    assert {mark: len(points) - 1 for mark, points in _told(sample).items()} == told
+    assert sample.turns[-2].content.endswith(f"in {max(told.values())}?")
+
+
+@pytest.mark.parametrize("reference", [0, 3])
+@pytest.mark.parametrize("camera_moves", [False, True])
+def test_what_is_told_is_the_first_part_of_what_is_stored(reference, camera_moves):
+    """MAGMA.md 2.7, 10: the first point told is where the mark is drawn."""
+    marked = _hidden_from(make_marked(reference=reference, camera_moves=camera_moves), 8)
+    sample = _build(marked).sample
+    told, traces = _told(sample), {trace.mark: trace for trace in sample.traces}
+    marks = {mark.id: mark for mark in sample.marks}
+    assert list(told) == [1, 3]
+    for mark, points in told.items():
+        assert points == to_bins(traces[mark].xy, SIZE_WH, 256)[: len(points)]
+        assert points[0] == to_bins([marks[mark].xy], SIZE_WH, 256)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [("push", "push: [1, 2, 3, 4] in 8 at 8?"), ("", "[1, 2, 3, 4] in 8 at 8?")]
 )
 def test_speed_is_the_mean_way_per_told_step(text, asked):
     sample = _build(make_marked(text=text), speed=True).sample
-    told = parse_tom_answer(sample.turns[-1].content)
-    means = [np.linalg.norm(np.diff(points, axis=0), axis=1).mean() for points in told.values()]
-    assert int(np.mean(means)) == 9
+    means = [np.linalg.norm(np.diff(points, axis=0), axis=1).mean() for points in _told(sample).values()]
+    assert int(np.mean(means)) == 8
     assert sample.turns[-2].content == f"<image>\n{asked}"
 
 
 @pytest.mark.parametrize("bins", [10, 256, 1000])
 def test_text_is_made_from_the_stored_rounded_positions(bins):
-    sample = _build(make_marked(), bins=bins, min_step_bins=0.0, min_speed_bins=0.0).sample
-    told = parse_tom_answer(sample.turns[-1].content)
+    sample = _build(make_marked(), bins=bins, traces=_traces(min_reach_bins=0.0)).sample
+    told = _told(sample)
     for trace in sample.traces:
-        stored = [xy for xy, visible in zip(trace.xy, trace.visible, strict=True) if visible]
-        assert told[trace.mark] == [(int(bins * x / SIZE_WH[0]), int(bins * y / SIZE_WH[1])) for x, y in stored]
+        assert told[trace.mark] == [(int(bins * x / SIZE_WH[0]), int(bins * y / SIZE_WH[1])) for x, y in trace.xy]
 
     located = parse_som_answer(_build(make_marked(moves=False), bins=bins).sample.turns[-1].content)
     for mark in sample.marks[:3]:
@@ -165,7 +201,42 @@ def test_traces_start_at_their_marks_and_are_free_of_the_camera():
         assert trace.xy[0] == marks[trace.mark].xy
         assert trace.times_s == [0.5 + t / 8 for t in range(N_FRAMES)]
     assert sample.traces[0].xy[-1] == [60.0, 38.01]
-    assert sample.traces[0].visible.count(False) == 1
+    assert sample.traces[0].visible == [t != 5 for t in range(N_FRAMES)]
+    assert sample.traces[0].xy[5] == [45.0, 35.01]
+
+
+def test_everything_is_told_from_the_reference_frame_on():
+    marked = make_marked(reference=3)
+    finished = _build(marked)
+    sample, arrays = finished.sample, finished.arrays
+    assert (sample.source.start_s, sample.source.end_s, sample.source.frame_index) == (0.5, 1.5, 12 + 3 * 3)
+    assert {image.time_s for image in sample.images} == {0.875}
+    assert np.array_equal(finished.images["clean.jpg"], marked.clip.frames_THW3[3])
+    assert np.array_equal(arrays["homographies_T33"][3], np.eye(3))
+    assert len(arrays["tracks_xy_TN2"]) == N_FRAMES
+    for mark in sample.marks:
+        np.testing.assert_allclose(mark.xy, arrays["tracks_xy_TN2"][3, mark.track], atol=0.006)
+    (first, _) = sample.traces
+    assert first.times_s == [0.875 + t / 8 for t in range(6)]
+    assert first.xy == [[29.0 + 5 * t, 33.01 + t] for t in range(6)]
+    assert first.visible == [True, True, False, True, True, True]
+    assert {len(points) for points in _told(sample).values()} == {6}
+
+
+def test_steps_need_not_be_those_of_the_frames():
+    marked = make_marked()
+    uneven = np.array([0, 0.133, 0.267, 0.4, 0.5, 0.633, 0.767, 0.9, 1.0])
+    xy_TN2 = marked.motion.steady_xy_TN2.copy()
+    xy_TN2[:, 0, 0] = 20 + 40 * uneven
+    sample = _build(
+        replace(
+            marked,
+            clip=replace(marked.clip, times_s_T=uneven),
+            motion=replace(marked.motion, steady_xy_TN2=xy_TN2),
+        )
+    ).sample
+    assert sample.traces[0].times_s == [t / 8 for t in range(9)]
+    assert [x for x, _ in sample.traces[0].xy] == [20 + 5 * t for t in range(9)]
 
 
 def test_camera_source_and_quality():
@@ -205,10 +276,11 @@ def test_without_motion_and_usable_points_quality_is_zero():
     assert (quality["track_share"], quality["moving_share"], quality["speed_per_s"]) == (0.0, 0.0, 0.0)
 
 
-def test_images_are_the_reference_frame_with_and_without_marks():
-    marked = make_marked()
+@pytest.mark.parametrize("reference", [0, 4])
+def test_images_are_the_reference_frame_with_and_without_marks(reference):
+    marked = make_marked(reference=reference)
     finished = _build(marked)
-    frame_HW3 = marked.clip.frames_THW3[0]
+    frame_HW3 = marked.clip.frames_THW3[reference]
     assert np.array_equal(finished.images["clean.jpg"], frame_HW3)
     positions = [(mark.id, (mark.xy[0], mark.xy[1])) for mark in finished.sample.marks]
     assert np.array_equal(finished.images["jpg"], draw_marks(frame_HW3, positions))

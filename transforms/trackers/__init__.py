@@ -17,4 +17,5 @@ def build_tracker(config: TrackerConfig) -> Tracker:
                 window=config.window,
                 levels=config.levels,
                 max_forward_backward=config.max_forward_backward,
+                min_similarity=config.min_similarity,
             )

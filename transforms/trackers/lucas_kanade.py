@@ -1,77 +1,79 @@
-"""Pyramidal Lucas-Kanade tracking, frame by frame, with a forward-backward check. Letters: T frames, N points.
+"""Pyramidal Lucas-Kanade tracking with two checks: the way back, and the point's own first look.
 
-OpenCV builds its pyramids anew in every call: its Python binding can't take ready ones (opencv/opencv#4777).
+Letters: T frames, N points, M some of them.
 """
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from schemas.flow import Bool, Clip, Float, Tracks
+from transforms.trackers.first_look import FirstLook
+from transforms.trackers.pyramid_flow import Flow, gray_frames
 
-_HALF_PIXEL = np.float32(0.5)
-"""OpenCV has the centre of the top-left pixel at (0, 0), this project at (0.5, 0.5)"""
-_MIN_WINDOW_PX = 7
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
+_SURE = 0.8
+"""a point that is lost looked like itself to this degree when it was last seen for certain"""
 
 
 def track_lucas_kanade(
-    clip: Clip, points_N2: Float, *, window: float, levels: int, max_forward_backward: float
+    clip: Clip,
+    points_N2: Float,
+    *,
+    window: float,
+    levels: int,
+    max_forward_backward: float,
+    min_similarity: float,
 ) -> Tracks:
-    """Follows points of frame 0 through the clip; a point once lost (or out of the image) stays lost.
+    """Follows points of frame 0 through the clip; a point that is lost may be found again.
 
-    `window` and `max_forward_backward` are in image diagonals. Confidence is 1 on frame 0, then 1 falling to 0.5 as
-    the way back misses by up to `max_forward_backward`, 0 where lost.
+    `window` (side of the search window) and `max_forward_backward` are in image diagonals. A point is lost where the
+    way back misses its start by more, where its surroundings look less like those on frame 0 than `min_similarity`
+    (a correlation), or outside the image. Confidence is that similarity, times 1 falling to 0.5 as the way back misses
+    by the limit; 0 where lost.
     """
-    diagonal = float(np.hypot(*clip.size_wh))
-    window_px = max(_MIN_WINDOW_PX, round(window * diagonal) | 1)
-    limit_px = max_forward_backward * diagonal
-
-    xy_TN2 = np.repeat(np.asarray(points_N2, np.float32).reshape(1, -1, 2), len(clip.times_s_T), axis=0)
+    frames = gray_frames(clip.frames_THW3)
+    size_wh = frames[0].size_wh
+    scale_2 = np.array(size_wh) / clip.size_wh
+    start_N2 = np.asarray(points_N2, np.float32).reshape(-1, 2)
+    xy_TN2 = np.repeat((start_N2 * scale_2).astype(np.float32)[None], len(frames), axis=0)
     visible_TN = np.zeros(xy_TN2.shape[:2], bool)
-    visible_TN[0] = _inside(xy_TN2[0], clip.size_wh)
-    confidence_TN = visible_TN.astype(np.float16)
-
-    before = _gray(clip.frames_THW3[0])
-    for t in range(1, len(xy_TN2)):
-        after = _gray(clip.frames_THW3[t])
-        xy_TN2[t] = xy_TN2[t - 1]
+    visible_TN[0] = _inside(xy_TN2[0], size_wh)
+    confidence_TN = visible_TN.astype(np.float64)
+    flow = Flow(
+        window_px=window * frames[0].diagonal, levels=levels, limit_px=max_forward_backward * frames[0].diagonal
+    )
+    look = FirstLook(frames[0], xy_TN2[0], flow)
+    for t in range(1, len(frames)):
         alive = np.flatnonzero(visible_TN[t - 1])
-        there_M2, found_M = _flow(before, after, xy_TN2[t - 1, alive], window_px, levels)
-        back_M2, found_back_M = _flow(after, before, there_M2, window_px, levels)
-        miss_M = np.linalg.norm(back_M2 - xy_TN2[t - 1, alive], axis=1)
-        kept_M = found_M & found_back_M & (miss_M <= limit_px) & _inside(there_M2, clip.size_wh)
-        xy_TN2[t, alive[kept_M]] = there_M2[kept_M]
-        visible_TN[t, alive[kept_M]] = True
-        confidence_TN[t, alive[kept_M]] = 1 - miss_M[kept_M] / limit_px / 2
-        before = after
-    return Tracks(xy_TN2=xy_TN2, visible_TN=visible_TN, confidence_TN=confidence_TN)
-
-
-def _gray(frame_HW3: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    gray_HW: npt.NDArray[np.uint8] = cv2.cvtColor(frame_HW3, cv2.COLOR_RGB2GRAY)
-    return gray_HW
+        there_M2, found_M, miss_M = flow.step(frames[t - 1], frames[t], xy_TN2[t - 1, alive])
+        xy_N2, found_N, trust_N = xy_TN2[t - 1].copy(), np.zeros(len(start_N2), bool), np.ones(len(start_N2))
+        xy_N2[alive], found_N[alive], trust_N[alive] = there_M2, found_M & _inside(there_M2, size_wh), 1 - miss_M / 2
+        xy_N2, similar_N = look.judge(frames[t], xy_N2, found_N)
+        visible_TN[t] = visible_TN[0] & (similar_N >= min_similarity) & _inside(xy_N2, size_wh)
+        xy_TN2[t] = np.where(visible_TN[t, :, None], xy_N2, xy_TN2[t - 1])
+        confidence_TN[t] = np.where(visible_TN[t], similar_N * np.where(found_N, trust_N, 1.0), 0.0)
+    visible_TN = _without_doubtful_ends(visible_TN, confidence_TN)
+    xy_TN2 = np.concatenate([start_N2[None], _held(xy_TN2 / scale_2, visible_TN)[1:].astype(np.float32)])
+    return Tracks(
+        xy_TN2=xy_TN2,
+        visible_TN=visible_TN,
+        confidence_TN=np.where(visible_TN, confidence_TN.clip(0, 1), 0).astype(np.float16),
+    )
 
 
 def _inside(xy_N2: Float, size_wh: tuple[int, int]) -> Bool:
     return np.asarray(((xy_N2 >= 0) & (xy_N2 < size_wh)).all(axis=-1))
 
 
-def _flow(
-    before_HW: npt.NDArray[np.uint8], after_HW: npt.NDArray[np.uint8], xy_N2: Float, window_px: int, levels: int
-) -> tuple[npt.NDArray[np.float32], Bool]:
-    """Where each point went, and whether it was found; what was not found is not meaningful, but finite."""
-    if len(xy_N2) == 0:
-        return np.zeros((0, 2), np.float32), np.zeros(0, bool)
-    there_N12, found_N1, _ = cv2.calcOpticalFlowPyrLK(
-        before_HW,
-        after_HW,
-        (xy_N2 - _HALF_PIXEL)[:, None],
-        None,
-        winSize=(window_px, window_px),
-        maxLevel=levels,
-        criteria=_STOP,
-    )
-    there_N2 = there_N12[:, 0] + _HALF_PIXEL
-    found_N = (found_N1[:, 0] == 1) & np.isfinite(there_N2).all(axis=1)
-    return np.where(found_N[:, None], there_N2, xy_N2), found_N
+def _without_doubtful_ends(visible_TN: Bool, confidence_TN: Float) -> Bool:
+    """Takes the steps before a loss away at which the point was no longer sure: it was leaving its surface."""
+    visible_TN = visible_TN.copy()
+    for t in range(len(visible_TN) - 2, 0, -1):
+        visible_TN[t] &= visible_TN[t + 1] | (confidence_TN[t] >= _SURE)
+    return visible_TN
+
+
+def _held(xy_TN2: Float, visible_TN: Bool) -> npt.NDArray[np.float64]:
+    """Hidden positions at the last visible one before them."""
+    frame_T1 = np.arange(len(xy_TN2))[:, None]
+    last_TN = np.maximum.accumulate(np.where(visible_TN, frame_T1, 0), axis=0)
+    return np.asarray(np.take_along_axis(xy_TN2, last_TN[..., None], axis=0))
