@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from pipelines import sources, store
@@ -41,12 +42,13 @@ from transforms.footage import Footage, FootageError, fitted_size_wh, open_foota
 from transforms.keys import item_key, rng_for
 from transforms.marks import choose_marks
 from transforms.motion import judge_motion
-from transforms.points import grid_points, texture_of, textured_points
+from transforms.points import middle_points, texture_of, textured_points
 from transforms.prompts import parse_templates
 from transforms.reference import choose_reference, rebase
 from transforms.samples import build_sample
 from transforms.shots import find_shots
 from transforms.trackers import build_tracker
+from transforms.trackers.stretches import track_in_stretches
 
 _SHOT_SIDE_PX = 256
 """Shots are found on frames of this long side: cuts are coarse, and detection costs as much as decoding otherwise."""
@@ -206,10 +208,11 @@ def decode_clip(span: Span, decode: DecodeConfig) -> Clip:
 def track_points(clip: Clip, tracker: Tracker, config: PointsConfig) -> Tracked:
     match config.place:
         case "textured":
-            points_N2 = textured_points(clip.frames_THW3[0], config.grid)
+            place = partial(textured_points, grid=config.grid)
         case "middle":
-            points_N2 = grid_points(clip.size_wh, config.grid)
-    return Tracked(clip=clip, tracks=tracker(clip, points_N2))
+            place = partial(middle_points, grid=config.grid)
+    tracks = track_in_stretches(tracker, clip, place, stretch_s=config.stretch_s, overlap_s=config.overlap_s)
+    return Tracked(clip=clip, tracks=tracks)
 
 
 def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | Rejected:

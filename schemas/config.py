@@ -99,6 +99,10 @@ class PointsConfig(Config):
     grid: Annotated[int, Field(ge=2, le=128)] = 15
     place: Literal["textured", "middle"] = "textured"
     """where in its cell: at the nearest place that can be tracked, or in the middle (paper)"""
+    stretch_s: Positive = 4.0
+    """longer clips are tracked in stretches of this length: a point's first look ages"""
+    overlap_s: NotNegative = 0.5
+    """of two stretches. A stretch also ends, and points are put in anew, where half of its points are lost"""
 
 
 class LucasKanadeTracker(Config):

@@ -23,8 +23,9 @@ _TOLERANCES = (1.0, 2.0)
 _GUESSES = 300
 _KEY_FRAMES = 6
 _CANDIDATES = 6
-_GUESS_RESIDUAL = 0.012
-"""a guess from three points is coarse: at first agreement is judged this wide, in diagonals"""
+_GUESS_RESIDUALS = (0.012, 0.004)
+"""a guess from three points is coarse, so agreement is judged wide, in diagonals; and narrowly too: what moves slowly
+agrees widely with a guess halfway between it and the background, which no later round leaves"""
 _ROUNDS = 4
 _MIN_TRIANGLE = 0.004
 _MIN_DETERMINANT = 0.0005
@@ -36,6 +37,8 @@ _STILL_NEEDS = 0.5
 _BORDER = 0.15
 """width of the picture's border, in its sides"""
 _SEED = 0
+_TRUSTED = 4.0
+"""weight of what was background in the stretch before; what was not has the inverse"""
 _FEWER, _MORE = 0.4, 1.5
 """a stretch of frames ends where fewer points of its first frame are left, if another frame shares so many more"""
 
@@ -65,15 +68,18 @@ def estimate_camera(
     homographies_T33 = np.tile(np.eye(3), (len(xy_TN2), 1, 1))
     inlier_ratio_T = np.ones(len(xy_TN2))
     residuals, still = [np.zeros(0)], True
+    trust_N = np.ones(xy_TN2.shape[1])
     for first, last in _stretches(tracks.visible_TN):
         there = slice(first, last + 1)
-        fit = _fit(xy_TN2[there], tracks.visible_TN[there], size_wh, max_residual, min_inlier_ratio)
+        fit = _fit(xy_TN2[there], tracks.visible_TN[there], trust_N, size_wh, max_residual, min_inlier_ratio)
         if isinstance(fit, Rejected):
             return fit
         homographies_T33[there] = homographies_T33[first] @ fit.homographies_T33
         inlier_ratio_T[first + 1 : last + 1] = fit.inlier_ratio_T[1:]
         residuals.append(fit.residuals * diagonal)
         still &= fit.still
+        # The next stretch must follow the same plane, not another that has come to fill the picture.
+        trust_N = np.where(fit.background_N, _TRUSTED, np.where(tracks.visible_TN[first], 1 / _TRUSTED, trust_N))
     homographies_T33 = np.linalg.inv(to_unit_33) @ homographies_T33 @ to_unit_33
     homographies_T33 /= homographies_T33[:, 2:, 2:]
     if not all(is_sane(homography_33, size_wh) for homography_33 in homographies_T33):
@@ -109,17 +115,23 @@ class _Fit:
     homographies_T33: Array
     inlier_ratio_T: Array
     residuals: Array
+    background_N: Bool
     still: bool
 
 
 def _fit(
-    xy_TN2: Array, visible_TN: Bool, size_wh: tuple[int, int], max_residual: float, min_inlier_ratio: float
+    xy_TN2: Array,
+    visible_TN: Bool,
+    trust_N: Array,
+    size_wh: tuple[int, int],
+    max_residual: float,
+    min_inlier_ratio: float,
 ) -> _Fit | Rejected:
     visible_TN = visible_TN & visible_TN[0]
     fewest = int(visible_TN.sum(axis=1).min())
     if fewest < _MIN_POINTS:
         return Rejected(reason="too_few_points", value=fewest, threshold=_MIN_POINTS)
-    weight_N = _weights(xy_TN2[0], size_wh, visible_TN)
+    weight_N = trust_N * _weights(xy_TN2[0], size_wh, visible_TN)
     worst = 0.0
     for tolerance in _TOLERANCES:
         limit = tolerance * max_residual
@@ -128,11 +140,13 @@ def _fit(
         inlier_ratio_T = (visible_TN & (residual_TN <= limit)).sum(axis=1) / visible_TN.sum(axis=1)
         worst = float(inlier_ratio_T.min())
         if worst >= min_inlier_ratio * (_STILL_NEEDS if still else 1.0):
-            background_TN = visible_TN & (_misfit(residual_TN, visible_TN) <= limit)
+            background_N = _misfit(residual_TN, visible_TN) <= limit
+            background_TN = visible_TN & background_N
             return _Fit(
                 homographies_T33=homographies_T33,
                 inlier_ratio_T=inlier_ratio_T,
                 residuals=residual_TN[1:][background_TN[1:]],
+                background_N=background_N,
                 still=still,
             )
     return Rejected(reason="camera_fit", value=worst, threshold=min_inlier_ratio)
@@ -164,21 +178,23 @@ def _candidates(xy_TN2: Array, visible_TN: Bool, weight_N: Array) -> Iterator[Ar
     yield np.tile(np.eye(3), (len(xy_TN2), 1, 1))
     key_K = np.unique(np.linspace(1, len(xy_TN2) - 1, _KEY_FRAMES).round().astype(int))
     whole = np.flatnonzero(visible_TN[key_K].all(axis=0))
-    support_SM = _guesses(xy_TN2[key_K][:, whole], xy_TN2[0, whole])
-    left_M = weight_N[whole]
-    for _ in range(_CANDIDATES if len(support_SM) else 0):
-        agree_M = support_SM[int((support_SM @ left_M).argmax())] > 0
-        weight_TN = np.zeros(visible_TN.shape)
-        weight_TN[:, whole[agree_M]] = visible_TN[:, whole[agree_M]]
-        if (weight_TN.sum(axis=1) >= 4).all():
-            yield fit_homographies(xy_TN2, np.broadcast_to(xy_TN2[0], xy_TN2.shape), weight_TN)
-        left_M = np.where(agree_M, 0.0, left_M)
-        if np.count_nonzero(left_M) < 3:
-            return
+    square_SM = _guesses(xy_TN2[key_K][:, whole], xy_TN2[0, whole])
+    for width in _GUESS_RESIDUALS:
+        support_SM = np.clip(1 - square_SM / width**2, 0, None)
+        left_M = weight_N[whole]
+        for _ in range(_CANDIDATES if len(support_SM) else 0):
+            agree_M = support_SM[int((support_SM @ left_M).argmax())] > 0
+            weight_TN = np.zeros(visible_TN.shape)
+            weight_TN[:, whole[agree_M]] = visible_TN[:, whole[agree_M]]
+            if (weight_TN.sum(axis=1) >= 4).all():
+                yield fit_homographies(xy_TN2, np.broadcast_to(xy_TN2[0], xy_TN2.shape), weight_TN)
+            left_M = np.where(agree_M, 0.0, left_M)
+            if np.count_nonzero(left_M) < 3:
+                break
 
 
 def _guesses(xy_KM2: Array, start_M2: Array) -> Array:
-    """How far each point agrees (1 to 0) with each of many guesses: affine motions of three points, SM."""
+    """Mean square by which each point misses each of many guesses: affine motions of three points, SM."""
     rng = np.random.default_rng(_SEED)
     if len(start_M2) < 3:
         return np.zeros((0, len(start_M2)))
@@ -191,13 +207,13 @@ def _guesses(xy_KM2: Array, start_M2: Array) -> Array:
     start_SK32 = np.broadcast_to(start_M2[triple_S3[wide_S]][:, None], (*seen_SK33[wide_S].shape[:3], 2))
     affine_SK32 = np.linalg.solve(seen_SK33[wide_S], start_SK32)
     square_SM = np.square(np.einsum("kmc,skcd->skmd", xy1_KM3, affine_SK32) - start_M2).sum(axis=-1).mean(axis=1)
-    return np.asarray(np.clip(1 - square_SM / _GUESS_RESIDUAL**2, 0, None))
+    return np.asarray(square_SM)
 
 
 def _refined(homographies_T33: Array, xy_TN2: Array, visible_TN: Bool, limit: float) -> Array:
     """Fitted again to the tracks that agree, in a few rounds with ever less tolerance."""
     to_TN2 = np.broadcast_to(xy_TN2[0], xy_TN2.shape)
-    for tolerance in np.geomspace(max(_GUESS_RESIDUAL, limit), limit, _ROUNDS):
+    for tolerance in np.geomspace(max(_GUESS_RESIDUALS[0], limit), limit, _ROUNDS):
         residual_TN = _residuals(homographies_T33, xy_TN2)
         track_N = np.clip(1 - np.square(_misfit(residual_TN, visible_TN) / tolerance), 0, None)
         weight_TN = visible_TN * track_N / (1 + np.square(residual_TN / (0.25 * limit)))

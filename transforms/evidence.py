@@ -60,7 +60,7 @@ def gone_from_start(
         inside_M = ((here_M2 >= 0) & (here_M2 < clip.size_wh)).all(axis=1)
         ratio_TC[t, shown] = np.where(inside_M, ratio_M, np.nan)
     unseen_C = np.isnan(ratio_TC).all(axis=0)
-    low_C = np.nanquantile(np.where(unseen_C, np.inf, ratio_TC), _QUARTER, axis=0)
+    low_C = np.nanquantile(np.where(unseen_C, _WORSE_HERE + 1, ratio_TC), _QUARTER, axis=0)
     return np.asarray(low_C > _WORSE_HERE)
 
 

@@ -52,7 +52,7 @@ def motion_groups(
     if len(moving_n) == 0:
         return group_N
     start_N2 = np.asarray(steady_xy_TN2[0], np.float64)
-    reach = _REACH * spacing(start_N2, size_wh)
+    reach = _REACH * spacing(start_N2[visible_TN[0]], size_wh)
     pairs_E2 = moving_n[neighbours(start_N2[moving_n], size_wh, reach)]
     still_N = ~moving_N & (visible_TN.mean(axis=0) > 0.5)
     cost_E = _disagreement(pairs_E2, steady_xy_TN2 / float(np.hypot(*size_wh)), visible_TN)

@@ -10,7 +10,7 @@ from transforms.parallax import like_depth
 
 _NOISE_QUANTILE = 0.9
 _ABOVE_NOISE = 2.0
-_MAX_NOISE = 0.6
+_MAX_NOISE = 0.5
 """of `min_displacement`: where what stands still seems to move farther, nothing can be told"""
 _STILL = 0.5
 """of `min_displacement`: what gets less far away stands still; what lies between is not called anything"""
@@ -97,7 +97,7 @@ def _coherent(steady_xy_TN2: Float, visible_TN: Bool, moving_N: Bool, depth_N: B
     apart_CC = np.where(both_TCC, apart_TCC, 0).max(axis=0)
     way_CC = np.where(both_TCC, np.maximum(far_TC[:, :, None], far_TC[:, None]), 0).max(axis=0)
     vote_CC = np.where(apart_CC <= _AGREE * way_CC + _AGREE_NOISE * diagonal, 1.0, -_AGAINST)
-    near_px = _NEAR_CELLS * _spacing(steady_xy_TN2[0])
+    near_px = _NEAR_CELLS * _spacing(steady_xy_TN2[0, visible_TN[0]])
     near_CN = np.linalg.norm(start_C2[:, None] - steady_xy_TN2[0], axis=-1) <= near_px
     vote_CC[~near_CN[:, which] | np.eye(len(which), dtype=bool)] = 0.0
     against_C = (near_CN & depth_N).sum(axis=1)

@@ -24,12 +24,17 @@ def grid_points(size_wh: tuple[int, int], grid: int) -> npt.NDArray[np.float32]:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
+def middle_points(frame_HW3: npt.NDArray[np.uint8], grid: int) -> npt.NDArray[np.float32]:
+    """`grid_points` of a frame."""
+    return grid_points((frame_HW3.shape[1], frame_HW3.shape[0]), grid)
+
+
 def textured_points(frame_HW3: npt.NDArray[np.uint8], grid: int) -> npt.NDArray[np.float32]:
     """The same cells, but in each a place with enough texture to be tracked, as near to its middle as there is one."""
     texture_HW = np.minimum(texture_map(frame_HW3) / _ENOUGH, 1)
     height, width = texture_HW.shape
     points_N2 = grid_points((width, height), grid)
-    reach_x, reach_y = _ROOM * width / grid, _ROOM * height / grid
+    reach_x, reach_y = _ROOM * width / max(grid, 1), _ROOM * height / max(grid, 1)
     for n, (x, y) in enumerate(points_N2.tolist()):
         columns = np.arange(int(np.ceil(x - reach_x - 0.5)), int(np.floor(x + reach_x - 0.5)) + 1)
         rows = np.arange(int(np.ceil(y - reach_y - 0.5)), int(np.floor(y + reach_y - 0.5)) + 1)

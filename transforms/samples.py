@@ -209,7 +209,7 @@ def _quality(marked: Marked) -> list[Quality]:
     motion, camera = marked.motion, marked.camera
     usable, moving = int(motion.usable_N.sum()), int(motion.moving_N.sum())
     values: dict[QualityName, float] = {
-        "track_share": usable / max(1, len(motion.usable_N)),
+        "track_share": usable / max(1, int(marked.tracks.visible_TN[0].sum())),
         "moving_share": moving / max(1, usable),
         "speed_per_s": float(motion.speed_N[motion.moving_N].mean()) if moving else 0.0,
         "inlier_ratio": float(camera.inlier_ratio_T.min()),

@@ -57,7 +57,8 @@ rules' points are the middles of a plain grid of 15 x 15 cells; ours are where o
                     those called moving. "kept clips" leaves filtered clips out, "usable points" also points about
                     which the rule says nothing
   residual          how far the estimated camera puts points of the background (of the plain grid) from their places
-  mark precision    of the moving marks: those that lie on a thing that moves, in the marked frame
+  mark precision    of the moving marks: those that lie on a thing that moves, or within 2 px of its outline, in
+                    the marked frame (to the pixel: without those 2 px)
   object recall     of the things that move and show it at 3 points of the plain grid or more: those that got a moving
                     mark
   trace error       of a moving mark's trace from the true path of what is under it

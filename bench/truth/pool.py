@@ -93,6 +93,7 @@ POINT_MEASURES = (
 )
 MARK_MEASURES = (
     Measure(name="mark precision", of=_ratio("marks_right", "marks")),
+    Measure(name="mark precision, to the pixel", of=_ratio("marks_exact", "marks")),
     Measure(name="object recall", of=_ratio("objects_found", "objects_due")),
     Measure(name="object recall, kept clips", of=_ratio("objects_found", "objects_due_kept")),
     Measure(name="trace error, % of diagonal", of=_median(lambda each: each.trace_errors), digits=2, factor=100.0),

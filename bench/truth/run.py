@@ -46,7 +46,10 @@ def score_clip(work: Work, number: int) -> tuple[list[ClipScore], Pixels | None]
             error.add_note(f"clip {number} of split {work.frames.split}")
             raise
         rejected = outcome.rejected.reason if outcome.rejected else ""
-        truth = truth_of_points(known, outcome.tracked.tracks.xy_TN2[0]) if outcome.tracked else plain
+        truth = plain
+        if outcome.tracked:
+            tracks = outcome.tracked.tracks
+            truth = truth_of_points(known, tracks.xy_TN2[0], tracks.visible_TN[0])
         scores.append(score(known, plain, truth, OURS, None if rejected else our_claim(outcome), rejected))
     xy_TN2, visible_TN = track_plain(known.clip.frames_THW3, points_N2)
     for rule in RULES:

@@ -17,6 +17,11 @@ from schemas.flow import Bool, Float
 _MIN_POINTS_OF_OBJECT = 3
 
 
+EDGE_PX = 2.0
+"""nobody can tell what lies nearer to an outline: points there are left out, marks there count for either side"""
+_AROUND_A = np.arange(8) * np.pi / 4
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
     """The truth of some points of frame 0. Points near an edge are left out of everything.
@@ -66,8 +71,8 @@ class ClipScore:
     """in diagonals, one per moving mark"""
 
 
-def truth_of_points(known: TruthClip, points_N2: Float) -> Truth:
-    """The truth of points given on frame 0."""
+def truth_of_points(known: TruthClip, points_N2: Float, given_N: Bool | None = None) -> Truth:
+    """The truth of points of frame 0; those that are not `given_N` there (put in later) are left out of everything."""
     points_N2 = np.asarray(points_N2, np.float64)
     object_N = known.object_at(0, points_N2)
     seen_path_TN2 = np.zeros((len(known.homographies_T33), len(points_N2), 2))
@@ -80,6 +85,8 @@ def truth_of_points(known: TruthClip, points_N2: Float) -> Truth:
         away_TN[:, on_N] = np.linalg.norm(known.steady_path(int(o), points_N2[on_N]) - points_N2[on_N], axis=-1)
     moving_N = np.append(known.moves_O, False)[object_N]
     clear_N = ~known.near_edge(0, points_N2)
+    if given_N is not None:
+        clear_N &= given_N
     seen_N = visible_TN.mean(axis=0) > 0.5
     shown_N = np.where(visible_TN, away_TN, 0).max(axis=0) >= MOVES_FROM * known.diagonal
     return Truth(
@@ -121,11 +128,16 @@ def score(
     marks_n = np.array(claim.marks_M, int)
     xy_M2 = np.asarray(claim.xy_TN2[claim.reference, marks_n], np.float64).reshape(-1, 2)
     object_M, path_TM2 = known.true_path(claim.reference, xy_M2)
-    right_M = np.append(known.moves_O, False)[object_M] & (claim.reference < known.cut)
+    exact_M = np.append(known.moves_O, False)[object_M] & (claim.reference < known.cut)
+    right_M = exact_M.copy()
+    for away_2 in EDGE_PX * np.stack([np.cos(_AROUND_A), np.sin(_AROUND_A)], axis=1):
+        beside_M = known.object_at(claim.reference, xy_M2 + away_2)
+        right_M |= np.append(known.moves_O, False)[beside_M] & (claim.reference < known.cut)
     past_cut = bool(claim.told_TN[known.cut :, marks_n].any())
     counts |= {
         "marks": float(len(marks_n)),
         "marks_right": float(right_M.sum()),
+        "marks_exact": float(exact_M.sum()),
         "marks_wrong": float((~right_M).sum()),
         "objects_due_kept": counts["objects_due"],
         "objects_found": float(len(due_objects & set(object_M.tolist()))),

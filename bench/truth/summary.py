@@ -16,6 +16,7 @@ _SHOWN = (
     "point precision",
     "point recall",
     "mark precision",
+    "mark precision, to the pixel",
     "object recall",
     "background residual, px",
     "trace error, % of diagonal",

@@ -1,46 +1,110 @@
+"""Mostly one textured box on a still ground: its pictures and its tracks are made from one path. Letters: T, N."""
+
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
-from schemas.config import HomographyCamera, MotionConfig
-from schemas.flow import CameraMotion, Motion, Rejected, Tracks
-from tests.scenes import Scene, fake_tracks, make_scene
-from transforms.homography import estimate_camera, identity_motion
+from schemas.config import HomographyCamera, LucasKanadeTracker, MotionConfig
+from schemas.flow import CameraMotion, Motion, Rejected
+from tests.scenes import _look, _texture, fake_tracks, make_scene
+from transforms import motion as motion_module
+from transforms.camera import estimate_camera, identity_motion
 from transforms.motion import judge_motion
-from transforms.points import grid_points
-from transforms.trackers.lucas_kanade import track_lucas_kanade
+from transforms.points import grid_points, textured_points
+from transforms.trackers import build_tracker
 
-SIZE_WH = (300, 400)  # a diagonal of 500 px
+SIZE_WH = (320, 240)  # a diagonal of 400 px
 ARGS = MotionConfig().model_dump(exclude={"min_moving_points"})
-STILL = grid_points(SIZE_WH, 5).astype(np.float64)
+LIMIT_PX = 400 * ARGS["min_displacement"]
+POINTS_N2 = grid_points(SIZE_WH, 15).astype(np.float64)
+CLIP = make_scene(objects=0, pan_px_per_frame=(0, 0)).clip
+BOX = (110, 80, 80, 80)
+"""x, y, width, height; 20 points"""
+TIME_T = np.arange(17)
+RIGHT_T2 = TIME_T[:, None] * np.array((3.0, 1.0))
 
 
-def _judge(xy_TN2, visible_TN=True, fps=8.0, size_wh=SIZE_WH, **changes):
-    tracks = fake_tracks(xy_TN2, visible_TN)
-    n_frames = len(tracks.xy_TN2)
-    times_s_T = np.arange(n_frames) / fps
-    return judge_motion(tracks, identity_motion(n_frames), times_s_T, size_wh, **(ARGS | changes))
+def inside(box=BOX):
+    return ((POINTS_N2 >= box[:2]) & (POINTS_N2 < np.add(box[:2], box[2:]))).all(axis=1)
 
 
-def _still_with(path_T2):
-    """25 points, all still but point 7, which follows a path of steps from its start."""
-    xy_TN2 = np.repeat(STILL[None], len(path_T2), axis=0)
-    xy_TN2[:, 7] += np.array(path_T2, np.float64)
-    return xy_TN2
+def film(*things):
+    """Boxes, each with its path (T2), on a still ground; brightly textured, without noise."""
+    n_frames, rng = len(things[0][1]), np.random.default_rng(0)
+    frames_THW3 = np.repeat(_texture(rng, SIZE_WH)[None], n_frames, axis=0)
+    for (x, y, width, height), path_T2 in things:
+        patch_HW3 = _texture(rng, (width, height))
+        for view_HW3, path_2 in zip(frames_THW3, path_T2, strict=True):
+            origin_2 = np.array((x, y)) + path_2
+            alpha_HW3 = _look(np.ones_like(patch_HW3), origin_2, np.eye(3), SIZE_WH)
+            view_HW3 += alpha_HW3 * (_look(patch_HW3, origin_2, np.eye(3), SIZE_WH, edge=True) - view_HW3)
+    n_T = np.arange(n_frames)
+    frames_THW3 = frames_THW3.round().clip(0, 255).astype(np.uint8)
+    frames_THW3.setflags(write=False)
+    return replace(CLIP, frames_THW3=frames_THW3, times_s_T=n_T / 8, frame_indices_T=n_T)
+
+
+def along(path_T2, which_N=None):
+    """All points stand still, but those of the box (or `which_N`) that follow the path."""
+    which_N = inside() if which_N is None else which_N
+    return POINTS_N2 + np.asarray(path_T2, float)[:, None] * which_N[:, None]
+
+
+def judge(clip, xy_TN2, visible_TN=True, camera=None, **changes):
+    camera = identity_motion(len(xy_TN2)) if camera is None else camera
+    motion = judge_motion(clip, fake_tracks(xy_TN2, visible_TN), camera, **(ARGS | changes))
+    if isinstance(motion, Motion):
+        assert not (motion.moving_N & ~motion.usable_N).any()
+        assert motion.steady_xy_TN2.shape == np.shape(xy_TN2)
+    return motion
+
+
+def judged(*args, **options):
+    motion = judge(*args, **options)
+    assert isinstance(motion, Motion), motion
+    return motion
+
+
+def of_path(path_T2, visible_TN=True, **options):
+    """What is judged of a box with a path: its points; that all others stand still is asserted."""
+    motion = judged(film((BOX, path_T2)), along(path_T2), visible_TN, **options)
+    assert motion.usable_N[~inside()].all()
+    assert not motion.moving_N[~inside()].any()
+    return motion
+
+
+def moving_camera(homographies_T33):
+    return CameraMotion(
+        moving=True,
+        model="homography",
+        homographies_T33=homographies_T33,
+        inlier_ratio_T=np.ones(len(homographies_T33)),
+        residual_px=0.0,
+    )
+
+
+def shift_to(reach_px):
+    """A third of the clip still, a third on the way, a third arrived."""
+    return np.clip((TIME_T - 5) / 6, 0, 1)[:, None] * np.array((reach_px, 0.0))
 
 
 @pytest.mark.parametrize("n_points", [0, 15])
 def test_too_few_points_are_a_rejection_with_its_numbers(n_points):
-    rejected = _judge(np.zeros((3, n_points, 2)))
-    assert isinstance(rejected, Rejected)
-    assert (rejected.reason, rejected.value, rejected.threshold) == ("too_few_points", n_points, 16)
+    visible_TN = np.broadcast_to(np.arange(225) < n_points, (17, 225))
+    for xy_TN2, seen_TN in ((along(RIGHT_T2), visible_TN), (along(RIGHT_T2)[:, :n_points], True)):
+        rejected = judge(CLIP, xy_TN2, seen_TN)
+        assert isinstance(rejected, Rejected)
+        assert (rejected.reason, rejected.value, rejected.threshold) == ("too_few_points", n_points, 16)
 
 
-def test_one_frame_has_no_motion():
-    motion = _judge(STILL[None])
-    assert isinstance(motion, Motion)
-    assert motion.usable_N.all()
-    assert not motion.moving_N.any()
-    np.testing.assert_array_equal(motion.speed_N, np.zeros(25))
+@pytest.mark.parametrize("n_frames", [1, 2])
+def test_the_shortest_clips(n_frames):
+    path_T2 = np.arange(n_frames)[:, None] * np.array((20.0, 0.0))
+    motion = of_path(path_T2)
+    np.testing.assert_array_equal(motion.moving_N, inside() & (n_frames > 1))
+    np.testing.assert_allclose(motion.speed_N, motion.moving_N * 20 / 400 * 8, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -52,126 +116,197 @@ def test_one_frame_has_no_motion():
         ((0, 1, 1, 1), False),  # not there on the reference frame
     ],
 )
-def test_usable_is_visible_at_the_start_and_most_of_the_time(visible_T, usable):
-    visible_TN = np.ones((4, 25), bool)
-    visible_TN[:, 7] = visible_T
-    motion = _judge(_still_with([(0, 0)] * 4), visible_TN)
-    assert isinstance(motion, Motion)
-    assert motion.usable_N[7] == usable
-    assert motion.usable_N.sum() == 24 + usable
+@pytest.mark.parametrize("moves", [False, True])
+def test_usable_is_visible_at_the_start_and_most_of_the_time(visible_T, usable, moves):
+    path_T2 = np.arange(4)[:, None] * np.array((8.0, 0)) * moves
+    visible_TN = np.ones((4, 225), bool)
+    visible_TN[:, np.flatnonzero(inside())[5]] = visible_T
+    motion = judged(film((BOX, path_T2)), along(path_T2), visible_TN)
+    assert motion.usable_N.sum() == 224 + usable
+    assert motion.moving_N.sum() == moves * (19 + usable)
 
 
 @pytest.mark.parametrize(
-    ("path_T2", "moves", "speed"),
+    ("path_T2", "moves", "usable"),
     [
-        ([(0, 0)] * 5, False, 0.0),
-        ([(0, 0), (5, 0), (10, 0), (15, 0), (20, 0)], True, 0.08),
-        ([(0, 0), (5, 0), (10, 0), (5, 0), (0, 0)], True, 0.08),  # there and back again
-        ([(0, 0), (6, 0), (0, 0), (6, 0), (0, 0)], False, 0.096),  # vibrates by less than 10 px
-        ([(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)], False, 0.016),  # too slow
+        pytest.param(RIGHT_T2 * 0, False, True, id="stands"),
+        pytest.param(RIGHT_T2, True, True, id="goes"),
+        pytest.param(np.abs(8 - np.abs(TIME_T - 8))[:, None] * (2.0, 1.0), True, True, id="there and back again"),
+        pytest.param((TIME_T % 2)[:, None] * (3.0, 0.0), False, True, id="vibrates a little"),
+        pytest.param((TIME_T % 2)[:, None] * (6.0, 0.0), False, False, id="vibrates by less than the limit"),
+        pytest.param(shift_to(0.98 * LIMIT_PX), False, False, id="just not far enough"),
+        pytest.param(shift_to(1.02 * LIMIT_PX), True, True, id="just far enough"),
+        pytest.param((TIME_T == 9)[:, None] * (30.0, 0.0), False, True, id="one bad step"),
+        pytest.param(((TIME_T == 9) | (TIME_T == 10))[:, None] * (30.0, 0.0), True, True, id="two frames away"),
+        pytest.param(np.maximum(TIME_T - 11, 0)[:, None] * (3.0, 1.0), True, True, id="starts late"),
+        pytest.param(np.minimum(TIME_T, 5)[:, None] * (3.0, 1.0), True, True, id="stops early"),
     ],
 )
-def test_moving_is_fast_and_away_from_the_start(path_T2, moves, speed):
+def test_moving_is_away_from_the_start(path_T2, moves, usable):
     """MAGMA.md 2.7, 4: the mean step alone let jitter pass."""
-    motion = _judge(_still_with(path_T2))
-    assert isinstance(motion, Motion)
-    np.testing.assert_array_equal(np.flatnonzero(motion.moving_N), [7] if moves else [])
-    assert motion.speed_N[7] == pytest.approx(speed)
+    motion = of_path(path_T2)
+    np.testing.assert_array_equal(motion.moving_N, inside() & moves)
+    np.testing.assert_array_equal(motion.usable_N[inside()], usable)
 
 
 def test_drift_of_a_hidden_point_does_not_count():
     """MAGMA.md 2.7, 4: the motion statistic ignored visibility."""
-    visible_TN = np.ones((5, 25), bool)
-    visible_TN[3:, 7] = False
-    motion = _judge(_still_with([(0, 0), (0, 0), (0, 0), (50, 50), (90, 90)]), visible_TN)
-    assert isinstance(motion, Motion)
-    assert motion.usable_N[7]
+    path_T2 = np.maximum(TIME_T - 9, 0)[:, None] * (14.0, 0.0)
+    visible_TN = ~(inside() & (TIME_T > 9)[:, None])
+    motion = judged(CLIP, along(path_T2), visible_TN)
+    assert motion.usable_N.all()
     assert not motion.moving_N.any()
-    np.testing.assert_allclose(motion.steady_xy_TN2[:, 7], np.broadcast_to(STILL[7], (5, 2)))
+    np.testing.assert_allclose(motion.steady_xy_TN2, np.tile(POINTS_N2, (17, 1, 1)), atol=1e-4)
+    np.testing.assert_array_equal(motion.speed_N, np.zeros(225))
 
 
 def test_a_jump_while_hidden_has_no_speed_but_shows_where_the_point_is():
-    visible_TN = np.ones((5, 25), bool)
-    visible_TN[2, 7] = False
-    motion = _judge(_still_with([(0, 0), (0, 0), (0, 0), (50, 0), (50, 0)]), visible_TN)
-    assert isinstance(motion, Motion)
-    assert motion.speed_N[7] == 0.0
-    np.testing.assert_allclose(motion.steady_xy_TN2[3, 7], STILL[7] + (50, 0))
+    path_T2 = (TIME_T > 8)[:, None] * (30.0, 0.0)
+    visible_TN = ~(inside() & (TIME_T == 8)[:, None])
+    motion = of_path(path_T2, visible_TN)
+    np.testing.assert_array_equal(motion.moving_N, inside())
+    np.testing.assert_array_equal(motion.speed_N, np.zeros(225))
+    np.testing.assert_allclose(motion.steady_xy_TN2, along(path_T2), atol=1e-4)
 
 
 def test_a_hidden_point_holds_its_place_while_the_camera_moves():
-    shifts_T = np.arange(5) * 20.0
-    homographies_T33 = np.tile(np.eye(3), (5, 1, 1))
-    homographies_T33[:, 0, 2] = shifts_T
-    camera = CameraMotion(
-        moving=True,
-        model="homography",
-        homographies_T33=homographies_T33,
-        inlier_ratio_T=np.ones(5),
-        residual_px=0.0,
-    )
-    xy_TN2 = STILL - np.stack([shifts_T, np.zeros(5)], axis=1)[:, None]
-    visible_TN = np.ones((5, 25), bool)
-    visible_TN[3:, 7] = False
-    xy_TN2[3:, 7] = xy_TN2[2, 7]
-    motion = judge_motion(fake_tracks(xy_TN2, visible_TN), camera, np.arange(5) / 8, SIZE_WH, **ARGS)
-    assert isinstance(motion, Motion)
-    np.testing.assert_allclose(motion.steady_xy_TN2, np.broadcast_to(STILL, (5, 25, 2)), atol=1e-4)
+    homographies_T33 = np.tile(np.eye(3), (17, 1, 1))
+    homographies_T33[:, 0, 2] = TIME_T * 5.0
+    visible_TN = np.ones((17, 225), bool)
+    visible_TN[8:, 100:140] = False
+    xy_TN2 = POINTS_N2 - TIME_T[:, None, None] * (5.0, 0)
+    xy_TN2[8:, 100:140] = xy_TN2[7, 100:140]
+    motion = judged(CLIP, xy_TN2, visible_TN, moving_camera(homographies_T33), min_visible_share=0.4)
+    np.testing.assert_allclose(motion.steady_xy_TN2, np.tile(POINTS_N2, (17, 1, 1)), atol=1e-4)
+    assert motion.usable_N.all()
     assert not motion.moving_N.any()
 
 
-def test_speed_is_the_same_at_any_frame_rate_and_size():
+@pytest.mark.parametrize(("box", "points"), [((120, 100, 16, 16), 1), ((120, 80, 16, 32), 2)])
+def test_a_moving_point_has_a_neighbour_that_agrees(box, points):
+    motion = judged(film((box, RIGHT_T2)), along(RIGHT_T2, inside(box)))
+    assert inside(box).sum() == points
+    np.testing.assert_array_equal(motion.moving_N, inside(box) & (points > 1))
+    np.testing.assert_array_equal(motion.usable_N, ~inside(box) | (points > 1))
+
+
+def test_points_that_part_in_all_directions_do_not_move(monkeypatch):
+    """Whatever the pictures say."""
+    monkeypatch.setattr(motion_module, "gone_from_start", lambda *args: np.ones(len(args[3]), bool))
+    angle_N = np.random.default_rng(0).uniform(0, 2 * np.pi, 225)
+    way_N2 = np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1) * inside((40, 40, 240, 160))[:, None]
+    motion = judged(CLIP, POINTS_N2 + 2 * TIME_T[:, None, None] * way_N2)
+    assert motion.moving_N.sum() <= 4
+    assert not (motion.usable_N & inside((40, 40, 240, 160)) & ~motion.moving_N).any()
+    assert judged(CLIP, along(RIGHT_T2)).moving_N.sum() == 20
+
+
+def test_two_things_side_by_side_both_move():
+    left, right = (70, 80, 80, 80), (150, 80, 80, 80)
+    up_T2, down_T2 = TIME_T[:, None] * (0.0, -3.0), TIME_T[:, None] * (0.0, 3.0)
+    motion = judged(
+        film((left, up_T2), (right, down_T2)),
+        along(up_T2, inside(left)) + along(down_T2, inside(right)) / 1 - POINTS_N2,
+    )
+    assert motion.moving_N[inside(left) | inside(right)].mean() > 0.9
+    assert not motion.moving_N[~inside(left) & ~inside(right)].any()
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+@pytest.mark.parametrize("reached", [5, 10])
+def test_background_that_is_dragged_along_does_not_move(reached, pictures, monkeypatch):
+    """It stands still, then moves with what has reached it. Neighbours tell, and the pictures do so too."""
+    if not pictures:
+        monkeypatch.setattr(motion_module, "gone_from_start", lambda *args: np.ones(len(args[3]), bool))
+    ahead_N = inside((190, 80, 25, 80))
+    xy_TN2 = along(RIGHT_T2) + along(RIGHT_T2 - np.minimum(RIGHT_T2, RIGHT_T2[reached]), ahead_N) - POINTS_N2
+    motion = judged(film((BOX, RIGHT_T2)), xy_TN2)
+    assert ahead_N.sum() == 5
+    np.testing.assert_array_equal(motion.moving_N, inside())
+    assert not motion.usable_N[ahead_N].any()
+
+
+def test_where_the_ground_trembles_nothing_can_be_told():
+    """Under a camera that stands still it may: there is no fit whose errors would be motion."""
+    rng = np.random.default_rng(0)
+    angle_N = rng.uniform(0, 2 * np.pi, 225)
+    off_N2 = 0.9 * LIMIT_PX * np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1) * ~inside()[:, None]
+    path_T2 = shift_to(3 * LIMIT_PX)
+    xy_TN2 = along(path_T2) + (TIME_T > 5)[:, None, None] * off_N2
+    rejected = judge(film((BOX, path_T2)), xy_TN2, camera=moving_camera(np.tile(np.eye(3), (17, 1, 1))))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == "unsteady"
+    assert rejected.value == pytest.approx(0.9 * ARGS["min_displacement"], rel=1e-3)
+    assert rejected.threshold == pytest.approx(motion_module._MAX_NOISE * ARGS["min_displacement"])
+    motion = judged(film((BOX, path_T2)), xy_TN2)
+    np.testing.assert_array_equal(motion.moving_N, inside())
+    np.testing.assert_array_equal(motion.usable_N, inside())
+
+
+def test_a_scene_is_judged_alike_at_any_frame_rate_and_size():
     """MAGMA.md 2.7, 4: thresholds were px per frame."""
-    path_T2 = np.stack([np.arange(17) * 2.0, np.zeros(17)], axis=1)
-    full, half = _judge(_still_with(path_T2)), _judge(_still_with(path_T2)[::2], fps=4.0)
-    large = _judge(_still_with(path_T2) * 3, size_wh=(900, 1200))
-    assert isinstance(full, Motion)
-    for other in (half, large):
-        assert isinstance(other, Motion)
-        np.testing.assert_allclose(other.speed_N, full.speed_N, rtol=1e-5)
-        np.testing.assert_array_equal(other.moving_N, full.moving_N)
+    scene = make_scene(n_frames=33, objects=2, pan_px_per_frame=(1, 0.5), fps=16)
+    points_N2 = textured_points(scene.clip.frames_THW3[0], 15)
+    every = scene.tracks(points_N2), ((scene.tracks(points_N2) >= 0) & (scene.tracks(points_N2) < SIZE_WH)).all(-1)
+    xy_TN2, visible_TN = every[0], every[1] & ~scene.covered(points_N2)
+    full = judged(scene.clip, xy_TN2, visible_TN, moving_camera(scene.homographies_T33))
+    slow_clip = replace(scene.clip, frames_THW3=scene.clip.frames_THW3[::2], times_s_T=scene.clip.times_s_T[::2], fps=8)
+    slow = judged(slow_clip, xy_TN2[::2], visible_TN[::2], moving_camera(scene.homographies_T33[::2]))
+    double_33 = np.diag((2.0, 2.0, 1.0))
+    large_T33 = double_33 @ scene.homographies_T33 @ np.linalg.inv(double_33)
+    large_THW3 = np.stack([cv2.resize(frame_HW3, (640, 480)) for frame_HW3 in scene.clip.frames_THW3])
+    large = judged(replace(scene.clip, frames_THW3=large_THW3), 2 * xy_TN2, visible_TN, moving_camera(large_T33))
+    assert full.moving_N.sum() > 20
+    for other in (slow, large):
+        assert (other.moving_N == full.moving_N).mean() > 0.98
+        assert (other.usable_N == full.usable_N).mean() > 0.98
+        np.testing.assert_allclose(other.speed_N, full.speed_N, atol=1e-3)
 
 
-def _judged(scene: Scene) -> tuple[Tracks, CameraMotion, Motion]:
-    size_wh = scene.clip.size_wh
-    tracks = track_lucas_kanade(
-        scene.clip, grid_points(size_wh, 15), window=0.033, levels=4, max_forward_backward=0.0025
-    )
-    camera = estimate_camera(tracks, size_wh, **HomographyCamera().model_dump(exclude={"name"}))
+def tracked(**options):
+    """A scene seen by our tracker and camera: its points, whose truth is sure, and what is judged of them."""
+    scene = make_scene(**options)
+    points_N2 = textured_points(scene.clip.frames_THW3[0], 15)
+    tracks = build_tracker(LucasKanadeTracker())(scene.clip, points_N2)
+    camera = estimate_camera(tracks, SIZE_WH, **HomographyCamera().model_dump(exclude={"name"}))
     assert isinstance(camera, CameraMotion)
-    motion = judge_motion(tracks, camera, scene.clip.times_s_T, size_wh, **ARGS)
+    motion = judge_motion(scene.clip, tracks, camera, **ARGS)
     assert isinstance(motion, Motion)
-    return tracks, camera, motion
+    sure_N = scene.object_at(points_N2, margin_px=1) == scene.object_at(points_N2, margin_px=-1)
+    return scene.object_at(points_N2) >= 0, sure_N, tracks.visible_TN.mean(axis=0) > 0.5, motion
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"pan_px_per_frame": (5, -3)},
-        {"pan_px_per_frame": (3, 1), "zoom_per_frame": 0.99, "roll_deg_per_frame": 0.5},
-        {"pan_px_per_frame": (0, 0), "noise": 6.0},
-    ],
-)
-def test_a_still_scene_seen_by_a_moving_camera_has_no_moving_points(options):
+@pytest.mark.parametrize("seed", range(10))
+def test_a_still_scene_seen_by_a_moving_camera_has_no_moving_points(seed):
     """MAGMA.md 2.7, 1: track lengths of before the homography decided what moves."""
-    _, _, motion = _judged(make_scene(objects=0, **options))
+    pan, zoom, roll = (((5, -3), 1.0, 0.0), ((3, 1), 0.99, 0.5), ((-2, -1), 1.01, 0.0))[seed % 3]
+    *_, motion = tracked(objects=0, seed=seed, pan_px_per_frame=pan, zoom_per_frame=zoom, roll_deg_per_frame=roll)
     assert not motion.moving_N.any()
-    assert motion.speed_N[motion.usable_N].max() < 0.02
+    assert motion.usable_N.sum() > 120
+    assert motion.speed_N[motion.usable_N].max() < 0.02  # measured: 0.006
+
+
+SCENES = (
+    {"objects": 1},
+    {"objects": 3, "pan_px_per_frame": (-3, 2)},
+    {"objects": 2, "pan_px_per_frame": (0, 0)},
+    {"objects": 2, "zoom_per_frame": 0.99, "roll_deg_per_frame": 0.5},
+    {"objects": 2, "noise": 8.0},
+    {"objects": 1, "sway_px": 3.0},
+)
 
 
 def test_moving_points_are_those_on_the_objects():
-    hits = moving = usable = 0
-    for seed in range(3):
-        for options in ({"objects": 1}, {"objects": 2}, {"objects": 2, "pan_px_per_frame": (0, 0)}):
-            scene = make_scene(seed=seed, **options)
-            points_N2 = grid_points(scene.clip.size_wh, 15)
-            _, _, motion = _judged(scene)
-            on_object_N = scene.object_at(points_N2) >= 0
-            hits += int((motion.moving_N & on_object_N).sum())
-            moving += int(motion.moving_N.sum())
-            usable += int((motion.usable_N & on_object_N).sum())
-            # Whatever else moves touches an object: half a tracking window away, or covered by it later.
-            explained_N = (scene.object_at(points_N2, margin_px=7) >= 0) | scene.covered(points_N2).any(axis=0)
-            assert not (motion.moving_N & ~explained_N).any()
-    assert hits / moving > 0.8  # measured over 32 scenes: 0.90
-    assert hits / usable > 0.85  # measured over 32 scenes: 0.92
+    """Measured over 40 scenes: precision 1.00, recall 0.99 of the usable points and 0.97 of those that were seen."""
+    hits = moving = usable = seen = 0
+    for seed in range(2):
+        for options in SCENES:
+            on_object_N, sure_N, seen_N, motion = tracked(seed=seed, **options)
+            hits += int((motion.moving_N & on_object_N & sure_N).sum())
+            moving += int((motion.moving_N & sure_N).sum())
+            usable += int((motion.usable_N & on_object_N & sure_N).sum())
+            seen += int((seen_N & on_object_N & sure_N).sum())
+    assert hits > 200
+    assert hits / moving > 0.97
+    assert hits / usable > 0.97
+    assert hits / seen > 0.93

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from schemas.flow import Bool, Float
 from transforms.patches import Gray, patches_at, similarity
-from transforms.trackers.pyramid_flow import Flow, GrayFrame, Points, half_of
+from transforms.trackers.pyramid_flow import Flow, GrayFrame, Points
 
 _SIDE = 9
 _PATCH = 0.027
@@ -20,8 +20,6 @@ _PATCH = 0.027
 _NOISE = 1.0
 """standard deviation of a camera's noise on half-size frames, in grey levels"""
 _NEIGHBOURS = 8
-_MIN_FOUND = 3
-"""points from which the frame's turn and shift against the first can be told"""
 _TORN = 0.0034
 """a point whose neighbour went elsewhere by more may be on the wrong side of an edge, in diagonals"""
 _SURE = 0.8
@@ -40,22 +38,23 @@ class FirstLook:
         self._patches_NSS = patches_at(frame.half_HW, xy_N2 / 2, _SIDE, self._step_px)
         away_NN = np.linalg.norm(xy_N2[:, None] - xy_N2[None], axis=-1)
         np.fill_diagonal(away_NN, np.inf)
-        self._near_NK = np.argsort(away_NN, axis=1, kind="stable")[:, : min(_NEIGHBOURS, len(xy_N2) - 1)]
+        # where there are fewer points each is its own last neighbour, which never is a better place
+        self._near_NK = np.argsort(away_NN, axis=1, kind="stable")[:, :_NEIGHBOURS]
 
     def judge(self, frame: GrayFrame, xy_N2: Points, found_N: Bool) -> tuple[Points, npt.NDArray[np.float64]]:
         """Positions on a frame, corrected, and how much each looks as at first (0 where it is not found)."""
         similar_N = np.zeros(len(xy_N2))
-        if found_N.sum() < _MIN_FOUND:
+        if not found_N.any():
             return xy_N2, similar_N
         turn_23 = _turn(self._xy_N2[found_N], xy_N2[found_N])
-        turned_HW = _turned(frame.full_HW, turn_23)
-        half_HW = half_of(turned_HW, frame)
+        turned_HW = _turned(frame.half_HW, turn_23)
         off_N2 = _apply(cv2.invertAffineTransform(turn_23), xy_N2) - self._xy_N2
         found = np.flatnonzero(found_N)
-        similar_N[found] = self._similarity(half_HW, found, off_N2[found])
-        tried, trial_M2 = self._try_neighbours(half_HW, off_N2, found_N, similar_N)
-        there_M2, there_M = self._flow.refine(self._frame.full_HW, turned_HW, self._xy_N2[tried], trial_M2)
-        better_M = self._similarity(half_HW, tried, there_M2 - self._xy_N2[tried])
+        similar_N[found] = self._similarity(turned_HW, found, off_N2[found])
+        tried, trial_M2 = self._try_neighbours(turned_HW, off_N2, found_N, similar_N)
+        there_M2, there_M = self._flow.refine(self._frame.half_HW, turned_HW, self._xy_N2[tried] / 2, trial_M2 / 2, 0.5)
+        there_M2 = 2 * there_M2
+        better_M = self._similarity(turned_HW, tried, there_M2 - self._xy_N2[tried])
         taken_M = there_M & (better_M >= np.maximum(_SURE, similar_N[tried] + _BETTER))
         xy_N2 = xy_N2.copy()
         xy_N2[tried[taken_M]] = _apply(turn_23, there_M2[taken_M])
@@ -63,22 +62,30 @@ class FirstLook:
         return xy_N2, similar_N
 
     def _try_neighbours(
-        self, half_HW: Gray, off_N2: Float, found_N: Bool, similar_N: Float
+        self, turned_HW: Gray, off_N2: Float, found_N: Bool, similar_N: Float
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
         """Points which look more like themselves where one of their neighbours went, and that place."""
-        near_off_NK2, near_found_NK = off_N2[self._near_NK], found_N[self._near_NK]
-        apart_NK = np.linalg.norm(near_off_NK2 - off_N2[:, None], axis=-1)
-        torn_N = (near_found_NK & (apart_NK > _TORN * self._frame.diagonal)).any(axis=1)
-        doubtful_N = (torn_N | ~found_N | (similar_N < _DOUBT)) & near_found_NK.any(axis=1)
-        m, k = np.nonzero(near_found_NK & doubtful_N[:, None])
-        trial_NK = np.full(near_found_NK.shape, -1.0)
-        trial_NK[m, k] = self._similarity(half_HW, m, near_off_NK2[m, k])
-        best_N = trial_NK.argmax(axis=1)
-        tried = np.flatnonzero(trial_NK.max(axis=1) > similar_N + _BETTER)
-        return tried, self._xy_N2[tried] + near_off_NK2[tried, best_N[tried]]
+        torn_px = _TORN * self._frame.diagonal
+        apart_NK = np.abs(off_N2[self._near_NK] - off_N2[:, None]).max(axis=-1)
+        torn_N = ((apart_NK > torn_px) & found_N[self._near_NK]).any(axis=1)
+        doubtful = np.flatnonzero(torn_N | ~found_N | (similar_N < _DOUBT))
+        near_DK = self._near_NK[doubtful]
+        near_off_DK2, try_DK = off_N2[near_DK], found_N[near_DK]
+        # Neighbours that went the same way are tried once.
+        apart_DKK = np.abs(near_off_DK2[:, :, None] - near_off_DK2[:, None]).max(axis=-1)
+        earlier_KK = np.tri(try_DK.shape[1], k=-1, dtype=bool)
+        try_DK = try_DK & ~((apart_DKK < torn_px / 2) & earlier_KK & try_DK[:, None]).any(axis=-1)
+        d, k = np.nonzero(try_DK)
+        trial_DK = np.full(try_DK.shape, -1.0)
+        trial_DK[d, k] = self._similarity(turned_HW, doubtful[d], near_off_DK2[d, k])
+        better_D = trial_DK.max(axis=1) > similar_N[doubtful] + _BETTER
+        best_off_D2 = near_off_DK2[np.arange(len(doubtful)), trial_DK.argmax(axis=1)]
+        tried = doubtful[better_D]
+        return tried, self._xy_N2[tried] + best_off_D2[better_D]
 
-    def _similarity(self, half_HW: Gray, which: npt.NDArray[np.intp], off_M2: Float) -> npt.NDArray[np.float64]:
-        seen_MSS = patches_at(half_HW, (self._xy_N2[which] + off_M2) / 2, _SIDE, self._step_px)
+    def _similarity(self, turned_HW: Gray, which: npt.NDArray[np.intp], off_M2: Float) -> npt.NDArray[np.float64]:
+        """Of points, seen so far off their first place, to their first look."""
+        seen_MSS = patches_at(turned_HW, (self._xy_N2[which] + off_M2) / 2, _SIDE, self._step_px)
         return similarity(self._patches_NSS[which], seen_MSS, _NOISE)
 
 
@@ -94,14 +101,14 @@ def _turn(from_M2: Float, to_M2: Float) -> npt.NDArray[np.float64]:
     return np.array([(1, 0, shift_2[0]), (0, 1, shift_2[1])], np.float64)
 
 
-def _turned(gray_HW: Gray, turn_23: npt.NDArray[np.float64]) -> Gray:
-    """A frame seen as the first one was."""
-    at_corner_23 = turn_23.copy()  # OpenCV counts from the first pixel's centre
-    at_corner_23[:, 2] += turn_23[:, :2] @ (0.5, 0.5) - 0.5
+def _turned(half_HW: Gray, turn_23: npt.NDArray[np.float64]) -> Gray:
+    """A half-size frame seen as the first one was; the turn is that of full-size frames."""
+    half_23 = turn_23.copy()
+    half_23[:, 2] = turn_23[:, 2] / 2 + turn_23[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from a pixel's centre
     turned_HW = cv2.warpAffine(
-        gray_HW,
-        at_corner_23,
-        gray_HW.shape[::-1],
+        half_HW,
+        half_23,
+        half_HW.shape[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )

@@ -48,7 +48,8 @@ def track_lucas_kanade(
         xy_N2, found_N, trust_N = xy_TN2[t - 1].copy(), np.zeros(len(start_N2), bool), np.ones(len(start_N2))
         xy_N2[alive], found_N[alive], trust_N[alive] = there_M2, found_M & _inside(there_M2, size_wh), 1 - miss_M / 2
         xy_N2, similar_N = look.judge(frames[t], xy_N2, found_N)
-        visible_TN[t] = visible_TN[0] & (similar_N >= min_similarity) & _inside(xy_N2, size_wh)
+        alike_N = (similar_N >= min_similarity) & (similar_N > 0)
+        visible_TN[t] = visible_TN[0] & alike_N & _inside(xy_N2, size_wh)
         xy_TN2[t] = np.where(visible_TN[t, :, None], xy_N2, xy_TN2[t - 1])
         confidence_TN[t] = np.where(visible_TN[t], similar_N * np.where(found_N, trust_N, 1.0), 0.0)
     visible_TN = _without_doubtful_ends(visible_TN, confidence_TN)

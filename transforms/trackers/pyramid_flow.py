@@ -22,8 +22,8 @@ _DIAGONAL_PX = 735.0
 """larger frames are shrunk to it (640x360): more pixels take time and find nothing more"""
 _FINE_SHARE = 0.6
 """side of the window of the refinement as a share of that of the search: less of what lies beside a point"""
-_MIN_WINDOW_PX = 7
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.03)
+_MIN_WINDOW_PX = 5
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05)
 _GAIN_STRIDE = 4
 _MIN_GAIN = 0.015
 """a smaller change of exposure does not matter"""
@@ -82,11 +82,6 @@ def _resized(gray_HW: Gray, size_wh: Sequence[int]) -> Gray:
     return np.asarray(cv2.resize(gray_HW, tuple(size_wh), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def half_of(gray_HW: Gray, like: GrayFrame) -> Gray:
-    """A picture of the size of `like`, in half of it."""
-    return _resized(gray_HW, like.half_HW.shape[::-1])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flow:
     """`window_px`: side of the search window; `limit_px`: how far the way back may miss; pixels of the full size."""
@@ -118,9 +113,11 @@ class Flow:
         miss_M = 2 * np.linalg.norm(back_M2 - half_M2, axis=1)
         return 2 * there_M2, np.where(found_M & back_M, miss_M, np.inf)
 
-    def refine(self, before_HW: Gray, after_HW: Gray, start_M2: Float, guess_M2: Float) -> tuple[Points, Bool]:
-        """Where points of a full-size frame are on another, very near to a guess."""
-        window = odd(self.window_px * _FINE_SHARE)
+    def refine(
+        self, before_HW: Gray, after_HW: Gray, start_M2: Float, guess_M2: Float, shrink: float = 1.0
+    ) -> tuple[Points, Bool]:
+        """Where points of a picture are on another, very near to a guess; pictures are `shrink` of the full size."""
+        window = odd(self.window_px * _FINE_SHARE * shrink)
         there_M2, found_M = flow(before_HW, after_HW, start_M2, guess_M2, window, 0)
         return there_M2, found_M & (np.linalg.norm(there_M2 - guess_M2, axis=1) <= window)
 
