@@ -47,6 +47,11 @@ def turned(angle: float) -> np.ndarray:
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], float)
 
 
+def eased(share: float) -> float:
+    """From 0 to 1, from rest to rest, as a hand pans."""
+    return share * share * (3 - 2 * share)
+
+
 def wobble(seed: int) -> Callable[[float], np.ndarray]:
     """The shake of a hand: three smooth values of about -1..1 at a time in s."""
     rng = np.random.default_rng(seed)

@@ -277,13 +277,13 @@ def day_view() -> View:
 
 
 def dusk_view() -> View:
-    """The camera pans left along the bay, past a sailing boat that goes right."""
+    """The camera begins to pan left along the bay, past a sailing boat that goes right."""
     shake = wobble(seed=12)
 
     def camera(time_s: float) -> dict[str, float]:
         dx, dy, roll = shake(time_s)
         return {
-            "x": 540 - 48 * time_s + 1.6 * dx,
+            "x": 540 - 48 * time_s**2 / 2.5 + 1.6 * dx,
             "y": 206 + 1.4 * dy,
             "zoom": 1.02,
             "roll": 0.004 * roll,

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from camera import Thing, View, moved, turned, wobble
+from camera import Thing, View, eased, moved, turned, wobble
 from painting import Canvas, bricks, foliage, varied
 
 WORLD_WH = (1000, 420)
@@ -289,13 +289,13 @@ def _vehicle(name: str, body: np.ndarray, wheels_xy: list, outline_xy: list, sta
 
 
 def street_view() -> View:
-    """The camera pans right, held by hand; the van drives right on the far lane, the car left on the near one."""
+    """The camera pans right from rest to rest, held by hand; the van drives right on the far lane, the car left on the near one."""
     shake = wobble(seed=3)
 
     def camera(time_s: float) -> dict[str, float]:
         dx, dy, roll = shake(time_s)
         return {
-            "x": 345 + PAN_SPEED * time_s + 2.0 * dx,
+            "x": 345 + PAN_SPEED * 4.0 * eased(time_s / 4.0) + 2.0 * dx,
             "y": 212 + 1.6 * dy,
             "zoom": 1.0 + 0.012 * time_s,
             "roll": 0.004 * roll,

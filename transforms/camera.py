@@ -30,8 +30,9 @@ _ROUNDS = 4
 _MIN_TRIANGLE = 0.004
 _MIN_DETERMINANT = 0.0005
 """three points nearly on a line tell no motion"""
-_STILL_SUPPORT = 0.85
-"""a camera that stands still must explain this share of what the best moving one explains"""
+_STILL_SUPPORT, _STILL_LIMIT = 0.5, 0.5
+"""a camera that stands still must explain this share of what the best moving one explains, and closer than that: no
+camera that moves leaves so many points exactly where they were"""
 _STILL_NEEDS = 0.5
 """of `min_inlier_ratio`: a still camera is no free fit, fewer points prove it"""
 _BORDER = 0.15
@@ -39,6 +40,8 @@ _BORDER = 0.15
 _SEED = 0
 _TRUSTED = 4.0
 """weight of what was background in the stretch before; what was not has the inverse"""
+_CARRIED = 0.5
+"""share of the background that must stay background from one stretch to the next, of what is mostly seen in it"""
 _FEWER, _MORE = 0.4, 1.5
 """a stretch of frames ends where fewer points of its first frame are left, if another frame shares so many more"""
 
@@ -74,6 +77,9 @@ def estimate_camera(
         fit = _fit(xy_TN2[there], tracks.visible_TN[there], trust_N, size_wh, max_residual, min_inlier_ratio)
         if isinstance(fit, Rejected):
             return fit
+        carried_N = (trust_N > 1) & (tracks.visible_TN[first + 1 : last + 1].mean(axis=0) > _CARRIED)
+        if carried_N.any() and fit.background_N[carried_N].mean() < _CARRIED:
+            return Rejected(reason="camera_fit", value=float(fit.background_N[carried_N].mean()), threshold=_CARRIED)
         homographies_T33[there] = homographies_T33[first] @ fit.homographies_T33
         inlier_ratio_T[first + 1 : last + 1] = fit.inlier_ratio_T[1:]
         residuals.append(fit.residuals * diagonal)
@@ -82,6 +88,7 @@ def estimate_camera(
         trust_N = np.where(fit.background_N, _TRUSTED, np.where(tracks.visible_TN[first], 1 / _TRUSTED, trust_N))
     homographies_T33 = np.linalg.inv(to_unit_33) @ homographies_T33 @ to_unit_33
     homographies_T33 /= homographies_T33[:, 2:, 2:]
+    homographies_T33[:1] = np.eye(3)
     if not all(is_sane(homography_33, size_wh) for homography_33 in homographies_T33):
         return Rejected(reason="camera_fit", value=0.0, threshold=min_inlier_ratio)
     return CameraMotion(
@@ -162,7 +169,7 @@ def _weights(start_N2: Array, size_wh: tuple[int, int], visible_TN: Bool) -> Arr
 def _consensus(xy_TN2: Array, visible_TN: Bool, weight_N: Array, limit: float) -> tuple[Array, bool]:
     """The homographies with the most support; identities if a camera that stands still has nearly as much."""
     still_T33 = np.tile(np.eye(3), (len(xy_TN2), 1, 1))
-    still = _support(still_T33, xy_TN2, visible_TN, weight_N, limit)
+    still = _support(still_T33, xy_TN2, visible_TN, weight_N, _STILL_LIMIT * limit)
     best_T33, best = still_T33, 0.0
     for candidate_T33 in _candidates(xy_TN2, visible_TN, weight_N):
         refined_T33 = _refined(candidate_T33, xy_TN2, visible_TN, limit)

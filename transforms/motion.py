@@ -9,8 +9,9 @@ from transforms.homography import warp
 from transforms.parallax import like_depth
 
 _NOISE_QUANTILE = 0.9
-_ABOVE_NOISE = 2.0
-_MAX_NOISE = 0.5
+_NOISY, _ABOVE_NOISE = 0.5, 4.0
+"""where noise is more than this share of `min_displacement`, only what gets so many times as far is sure to move"""
+_MAX_NOISE = 0.75
 """of `min_displacement`: where what stands still seems to move farther, nothing can be told"""
 _STILL = 0.5
 """of `min_displacement`: what gets less far away stands still; what lies between is not called anything"""
@@ -51,7 +52,8 @@ def judge_motion(
     if noise > _MAX_NOISE * min_displacement:
         return Rejected(reason="unsteady", value=noise, threshold=_MAX_NOISE * min_displacement)
     still_N = seen_N & (reach_N < max(_STILL * min_displacement, noise))
-    moving_N = seen_N & (reach_N >= max(min_displacement, _ABOVE_NOISE * noise))
+    threshold = _ABOVE_NOISE * noise if noise > _NOISY * min_displacement else min_displacement
+    moving_N = seen_N & (reach_N >= threshold)
     candidates = np.flatnonzero(moving_N)
     hardly_TC = away_TN[:, candidates] < _HARDLY
     moving_N[candidates] = gone_from_start(

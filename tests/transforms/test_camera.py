@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from schemas.config import HomographyCamera, LucasKanadeTracker
+from schemas.config import HomographyCamera
 from schemas.flow import CameraMotion, Rejected
-from tests.scenes import _camera_path, fake_tracks, make_scene
+from tests.scenes import _camera_path, fake_tracks
 from transforms.camera import estimate_camera, identity_motion
 from transforms.homography import warp
 from transforms.points import grid_points
-from transforms.trackers import build_tracker
 
 SIZE_WH = (320, 240)  # a diagonal of 400 px
 ARGS = HomographyCamera().model_dump(exclude={"name"})
@@ -18,19 +17,18 @@ MIDDLE_11 = np.array([[(160.0, 120.0)]])
 OBJECTS = {
     "in the middle": (60, 45, 200, 150),
     "almost half of the frame": (53, 40, 214, 160),
+    "more than half, in the middle": (40, 30, 240, 180),
     "at the left border": (0, 20, 170, 190),
     "at the bottom": (40, 110, 240, 130),
 }
-"""x, y, width, height: 36 %, 49 %, 43 % and 39 % of the points"""
+"""x, y, width, height: 36 %, 49 %, 54 %, 43 % and 39 % of the points"""
 
 
 def path(n_frames=17, pan=(2.0, 1.0), zoom=1.0, roll=0.0, tilt=0.0):
     """Homographies to frame 0; `tilt` leans the picture more with every frame."""
-    homographies_T33 = _camera_path(n_frames, SIZE_WH, pan, zoom, roll)
     lean_T33 = np.tile(np.eye(3), (n_frames, 1, 1))
-    lean_T33[:, 2, 0] = tilt * np.arange(n_frames)
-    lean_T33[:, 2, 2] -= 160 * tilt * np.arange(n_frames)
-    homographies_T33 = homographies_T33 @ lean_T33
+    lean_T33[:, 2] += tilt * np.arange(n_frames)[:, None] * np.array((1, 0, -160))
+    homographies_T33 = _camera_path(n_frames, SIZE_WH, pan, zoom, roll) @ lean_T33
     return homographies_T33 / homographies_T33[:, 2:, 2:]
 
 
@@ -45,13 +43,12 @@ CAMERAS = {
 
 def seen(homographies_T33, steady_xy_TN2=POINTS_N2, noise=0.0, seed=0):
     """Steady points as the moving camera has them."""
-    steady_xy_TN2 = np.broadcast_to(steady_xy_TN2, (len(homographies_T33), *np.shape(steady_xy_TN2)[-2:]))
-    noise_TN2 = np.random.default_rng(seed).normal(0, 1, steady_xy_TN2.shape) * noise
-    return warp(np.linalg.inv(homographies_T33), steady_xy_TN2) + noise_TN2
+    xy_TN2 = warp(np.linalg.inv(homographies_T33), steady_xy_TN2)
+    return xy_TN2 + np.random.default_rng(seed).normal(0, 1, xy_TN2.shape) * noise
 
 
 def inside(x, y, width, height):
-    return ((POINTS_N2 >= (x, y)) & (POINTS_N2 < (x + width, y + height))).all(axis=1)
+    return ((POINTS_N2 - (x, y) >= 0) & (POINTS_N2 - (x, y) < (width, height))).all(axis=1)
 
 
 def with_object(box, velocity, times_T=None):
@@ -128,6 +125,22 @@ def test_a_camera_that_stands_still_is_known_by_its_background(box, velocity):
         np.testing.assert_array_equal(camera.homographies_T33, STILL)
 
 
+@pytest.mark.parametrize("name", ["in the middle", "at the left border", "at the bottom"])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_camera_that_follows_an_object_does_not_stand_still(noise, name):
+    """Though 36 to 43 % of the points stay exactly where they were in the picture."""
+    xy_TN2 = seen(CAMERAS["pan"], with_object(OBJECTS[name], (2, 1)), noise)
+    assert miss_px(found(xy_TN2, ((xy_TN2 >= 0) & (xy_TN2 < SIZE_WH)).all(axis=-1)), CAMERAS["pan"])[0] < 0.5
+
+
+def test_a_fifth_of_the_points_proves_that_the_camera_stands_still():
+    """Leaves in the wind; a camera that moves would have to be agreed upon by more."""
+    walks_TN2 = np.random.default_rng(0).normal(0, 4, (17, 225, 2)).cumsum(axis=0) * (np.arange(225) % 5 > 0)[:, None]
+    steady_xy_TN2 = POINTS_N2 + walks_TN2 - walks_TN2[0]
+    assert not found(steady_xy_TN2).moving
+    assert rejected(seen(CAMERAS["pan"], steady_xy_TN2)).reason == "camera_fit"
+
+
 @pytest.mark.parametrize(("pan_px", "moving"), [(0.0, False), (0.6, False), (1.6, True), (3.2, True), (40, True)])
 def test_a_pan_of_less_than_a_pixel_is_none(pan_px, moving):
     assert found(seen(path(pan=(pan_px / 16, 0)), noise=0.1)).moving == moving
@@ -156,6 +169,7 @@ def test_a_frame_without_enough_points_rejects_the_clip(shown, fits):
     else:
         no = rejected(seen(CAMERAS["pan"]), visible_TN)
         assert (no.reason, no.value, no.threshold) == ("too_few_points", shown, 8)
+    assert rejected(np.zeros((3, 0, 2))).value == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,8 +189,7 @@ def test_random_walks_have_no_camera(seed):
 )
 def test_what_no_camera_sees_is_rejected(last_N2, n_frames):
     share_T11 = np.linspace(0, 1, n_frames)[:, None, None]
-    no = rejected(POINTS_N2 + share_T11 * (last_N2 - POINTS_N2))
-    assert (no.reason, no.threshold) == ("camera_fit", ARGS["min_inlier_ratio"])
+    assert rejected(POINTS_N2 + share_T11 * (last_N2 - POINTS_N2)).reason == "camera_fit"
 
 
 def test_the_worst_frame_decides():
@@ -184,7 +197,7 @@ def test_the_worst_frame_decides():
     rng = np.random.default_rng(0)
     xy_TN2 = seen(CAMERAS["pan"])
     xy_TN2[10, rng.permutation(225)[:180]] += rng.uniform(20, 60, (180, 2))
-    assert rejected(xy_TN2).value == pytest.approx(0.2, abs=0.01)
+    assert (rejected(xy_TN2).value, rejected(xy_TN2).threshold) == (pytest.approx(0.2, abs=0.01), 0.3)
     assert found(xy_TN2, min_inlier_ratio=0.19).inlier_ratio_T.argmin() == 10
 
 
@@ -237,17 +250,38 @@ def test_a_still_camera_may_lose_all_its_first_points():
     np.testing.assert_array_equal(camera.homographies_T33, np.tile(np.eye(3), (31, 1, 1)))
 
 
+@pytest.mark.parametrize("moves_first", [True, False])
+def test_a_camera_that_moves_for_a_part_of_the_chain_moves(moves_first):
+    steps_T = (np.arange(21) <= 10) == moves_first
+    homographies_T33 = np.tile(np.eye(3), (21, 1, 1))
+    homographies_T33[1:, 0, 2] = 2.0 * steps_T[1:].cumsum()
+    visible_TN = (np.arange(225) % 2) == (np.arange(21)[:, None] > 10)
+    visible_TN[10] = True
+    camera = found(seen(homographies_T33), visible_TN)
+    assert camera.moving
+    np.testing.assert_allclose(camera.homographies_T33, homographies_T33, atol=1e-3)
+
+
+def test_a_chain_follows_the_same_plane_on():
+    """After frame 10 all but 40 points of the ground are out of sight, and 75 of an object have come in."""
+    late_T1, order_N = np.arange(21)[:, None] > 10, np.random.default_rng(0).permutation(225)
+    ground_N = order_N < 150
+    steady_xy_TN2 = POINTS_N2 + np.arange(21)[:, None, None] * ~ground_N[:, None] * np.array((3.0, -2.0))
+    visible_TN = np.where(late_T1, (order_N < 40) | ~ground_N, ground_N | (order_N % 9 == 0))
+    visible_TN[10] = True
+    homographies_T33 = path(21)
+    assert miss_px(found(seen(homographies_T33, steady_xy_TN2), visible_TN), homographies_T33)[1] < 1e-3
+
+
 def test_a_chain_with_a_missing_link_is_rejected():
     visible_TN = (np.arange(225) < 100) == (np.arange(17) < 9)[:, None]
     assert rejected(seen(CAMERAS["pan"]), visible_TN).reason == "too_few_points"
 
 
-@pytest.mark.parametrize("n_points", [0, 225])
-@pytest.mark.parametrize("n_frames", [0, 1])
+@pytest.mark.parametrize(("n_frames", "n_points"), [(0, 0), (0, 225), (1, 0), (1, 225)])
 def test_clips_too_short_to_show_motion_have_a_still_camera(n_frames, n_points):
     camera = found(np.zeros((n_frames, n_points, 2)))
-    assert (camera.moving, camera.residual_px) == (False, 0.0)
-    assert camera.homographies_T33.shape == (n_frames, 3, 3)
+    assert (camera.moving, camera.residual_px, camera.homographies_T33.shape) == (False, 0.0, (n_frames, 3, 3))
 
 
 @pytest.mark.parametrize("pan", [0, 7])
@@ -257,31 +291,10 @@ def test_two_frames_are_enough(pan):
     assert np.abs(warp(camera.homographies_T33[1:], MIDDLE_11) - MIDDLE_11 - (pan, 0)).max() < 0.1
 
 
-def test_no_points_are_a_rejection():
-    assert rejected(np.zeros((3, 0, 2))).reason == "too_few_points"
-
-
 def test_many_points_and_frames_give_the_same_camera_each_time():
     points_N2 = grid_points(SIZE_WH, 32).astype(np.float64)
     homographies_T33 = path(60, pan=(0.8, 0.3))
     xy_TN2 = seen(homographies_T33, points_N2, noise=0.3)
-    first, second = found(xy_TN2), found(xy_TN2)
-    np.testing.assert_array_equal(first.homographies_T33, second.homographies_T33)
+    first = found(xy_TN2)
+    np.testing.assert_array_equal(first.homographies_T33, found(xy_TN2).homographies_T33)
     assert miss_px(first, homographies_T33, points_N2)[0] < 0.4
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"objects": 0, "pan_px_per_frame": (5, -2)},
-        {"objects": 2},
-        {"objects": 1, "zoom_per_frame": 0.99, "roll_deg_per_frame": 0.5},
-        {"objects": 3, "pan_px_per_frame": (0, 0)},
-    ],
-)
-def test_the_camera_of_a_synthetic_clip_is_found(options):
-    scene = make_scene(**options)
-    camera = estimate_camera(build_tracker(LucasKanadeTracker())(scene.clip, POINTS_N2), SIZE_WH, **ARGS)
-    assert isinstance(camera, CameraMotion)
-    assert camera.moving == scene.moving
-    assert miss_px(camera, scene.homographies_T33)[1] < 1.0

@@ -104,9 +104,9 @@ def test_a_weight_counts_like_as_many_points():
 
 
 def test_errors_are_geometric():
-    """As small as those of OpenCV's fit, which minimises them, though the far side's depth is a third of the near's."""
-    homography_33 = homography((0, 0, 0, 0), (0, 0), (1.2, 0))
-    to_N2 = warp(homography_33[None], UNIT_N2[None])[0] + np.random.default_rng(0).normal(0, 0.01, UNIT_N2.shape)
+    """As small as those of OpenCV's fit, which minimises them, though depths differ by a factor of four."""
+    homography_33 = homography((0, 0, 0, 0), (0, 0), (1.6, 0))
+    to_N2 = warp(homography_33[None], UNIT_N2[None])[0] + np.random.default_rng(0).normal(0, 0.003, UNIT_N2.shape)
     errors = [
         np.linalg.norm(warp(fitted_133, UNIT_N2[None])[0] - to_N2)
         for fitted_133 in (
@@ -114,7 +114,7 @@ def test_errors_are_geometric():
             cv2.findHomography(UNIT_N2, to_N2, 0)[0][None],
         )
     ]
-    assert errors[0] < 1.001 * errors[1]
+    assert errors[0] < 1.0005 * errors[1]  # linear least squares, weighted once: 1.005
 
 
 @pytest.mark.parametrize(

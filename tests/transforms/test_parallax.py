@@ -3,12 +3,14 @@
 Lengths are distances from the first camera to the plane; noise keeps the views from being degenerate to the last digit.
 """
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from schemas.config import MotionConfig
-from schemas.flow import CameraMotion, Motion, Rejected
+from schemas.flow import Motion, Rejected
 from tests.scenes import fake_tracks, make_scene
 from transforms import motion as motion_module
 from transforms.camera import identity_motion
@@ -165,13 +167,7 @@ def test_no_points():
 
 def camera_of(scene):
     """The true one."""
-    return CameraMotion(
-        moving=True,
-        model="homography",
-        homographies_T33=scene.homographies_T33,
-        inlier_ratio_T=np.ones(17),
-        residual_px=0.0,
-    )
+    return replace(identity_motion(17), moving=True, model="homography", homographies_T33=scene.homographies_T33)
 
 
 def judged(scene, camera, **changes):
