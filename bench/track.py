@@ -1,13 +1,17 @@
 """Tracking against a bare loop of optical flow, and what the steps after it take, on one clip of real texture.
 
 One thread. The clip: a frame of a real video (or painted, see `bench.truth.frames`) seen by a panning camera, and two
-cut-outs of other frames that move on it.
+cut-outs of other frames that move on it. Tracking is measured on real videos too, where `SOMTOM_TEST_DATA` has some.
 """
 
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -20,8 +24,11 @@ from bench.truth.render import develop, lay_background, render
 from bench.truth.things import Thing, blob_mask, cut_texture, place
 from pipelines.config import load_config
 from pipelines.video import video_recipe
+from schemas.config import JobConfig
 from schemas.flow import Clip, Rejected
 from tests.scenes import fake_ref
+from transforms.clips import sample_indices
+from transforms.footage import fitted_size_wh, open_footage
 from transforms.points import grid_points, textured_points
 
 _SIZE_WH = (640, 360)
@@ -30,6 +37,7 @@ _GRID = 15
 _AFTER = ("camera", "motion", "marks", "sample", "encode")
 _TARGET_RATIO = 1.3
 _TARGET_MS = 150.0
+_PLAIN = "plain: OpenCV's flow there and back, its defaults, no checks"
 _WINDOW_PX = 21
 _LEVELS = 3
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
@@ -41,20 +49,22 @@ def measure(scratch: Path, quick: bool) -> Iterator[Figure]:
     cv2.setNumThreads(1)
     try:
         yield from _measure(make_clip(find_frames(None, "tune"), n_frames), repeats)
+        yield from _measure_videos(3 if quick else 25)
     finally:
         cv2.setNumThreads(threads)
 
 
 def _measure(clip: Clip, repeats: int) -> Iterator[Figure]:
     n_frames = len(clip.times_s_T)
-    config = load_config("video", ["source.uris=['x']", f"points.grid={_GRID}", f"decode.fps={_FPS}"])
-    steps: dict[str, Callable[[Any], Any]] = {step.name: step.run for step in video_recipe(config).steps}
+    steps = _steps_of(load_config("video", ["source.uris=['x']", f"points.grid={_GRID}", f"decode.fps={_FPS}"]))
     plain_s: list[float] = []
+    flow_s: list[float] = []
     step_s: dict[str, list[float]] = {name: [] for name in ("track", *_AFTER)}
     for repeat in range(repeats + 1):
         warm = repeat > 0  # the first time fills caches
         plain = seconds_of(lambda: track_plainly(clip))
         plain_s += [plain] if warm else []
+        flow_s += [_seconds_in_flow(lambda: steps["track"](clip))] if warm else []
         value: Any = clip
         for name, taken in step_s.items():
             given, made = value, []
@@ -63,16 +73,27 @@ def _measure(clip: Clip, repeats: int) -> Iterator[Figure]:
             (value,) = made
             if isinstance(value, Rejected):
                 raise ValueError(f"the clip was rejected by {name}: {value}; measure with other frames")
-    ratios = [plain / ours for plain, ours in zip(plain_s, step_s["track"], strict=True)]
-    ours_fps, plain_fps = (n_frames / median(each) for each in (step_s["track"], plain_s))
     placing_s = [seconds_of(lambda: textured_points(clip.frames_THW3[0], _GRID)) for _ in range(repeats)]
+    yield from _tracking_figures(n_frames, plain_s, step_s["track"], placing_s, flow_s)
+    yield from _step_figures(n_frames, step_s)
+
+
+def _steps_of(config: JobConfig) -> dict[str, Callable[[Any], Any]]:
+    return {step.name: step.run for step in video_recipe(config).steps}
+
+
+def _tracking_figures(
+    n_frames: int, plain_s: list[float], ours_s: list[float], placing_s: list[float], flow_s: list[float]
+) -> Iterator[Figure]:
+    ratios = [plain / ours for plain, ours in zip(plain_s, ours_s, strict=True)]
+    ours_fps, plain_fps = (n_frames / median(each) for each in (ours_s, plain_s))
     points, size = _GRID * _GRID, f"{_SIZE_WH[0]}x{_SIZE_WH[1]}"
     yield Figure(
         topic="track",
         what=f"tracking {points} points, {size}, {n_frames} frames: ours / plain loop, speed",
         shown=f"{spread(ratios)}: {ours_fps:.0f} fps against {plain_fps:.0f}",
         value=median(ratios),
-        bound=f"target {_TARGET_RATIO}; plain: OpenCV's flow there and back, its defaults, no checks",
+        bound=f"target {_TARGET_RATIO}; {_PLAIN}",
     )
     yield Figure(
         topic="track",
@@ -81,6 +102,17 @@ def _measure(clip: Clip, repeats: int) -> Iterator[Figure]:
         value=1e3 * median(placing_s),
         bound="part of the line above",
     )
+    shares = [flow / ours for flow, ours in zip(flow_s, ours_s, strict=True)]
+    yield Figure(
+        topic="track",
+        what="of which inside OpenCV's flow, share of our time",
+        shown=f"{spread(shares)}; with nothing else ours / plain would be {median(plain_s) / median(flow_s):.2f}",
+        value=median(shares),
+        bound="the floor of the line above",
+    )
+
+
+def _step_figures(n_frames: int, step_s: dict[str, list[float]]) -> Iterator[Figure]:
     after_ms = {name: 1e3 * median(step_s[name]) for name in _AFTER}
     for name, milliseconds in after_ms.items():
         yield Figure(
@@ -94,11 +126,68 @@ def _measure(clip: Clip, repeats: int) -> Iterator[Figure]:
     slowest = max(after_ms, key=lambda name: after_ms[name])
     yield Figure(
         topic="track",
-        what=f"all steps after tracking, a clip of {n_frames} frames, {size}",
+        what=f"all steps after tracking, a clip of {n_frames} frames, {_SIZE_WH[0]}x{_SIZE_WH[1]}",
         shown=f"{spread(sums_ms, 0)} ms; {after_ms[slowest] / median(sums_ms):.0%} of it is {slowest}",
         value=median(sums_ms),
         bound=f"target {_TARGET_MS:.0f} ms; step {slowest}",
     )
+
+
+def _measure_videos(repeats: int) -> Iterator[Figure]:
+    """The same ratio over real videos as the recipe decodes them, but for their size."""
+    folder = Path(os.environ.get("SOMTOM_TEST_DATA", "")) / "data" / "videos"
+    if not os.environ.get("SOMTOM_TEST_DATA") or not folder.is_dir():
+        print("real videos: not measured, SOMTOM_TEST_DATA names no folder with data/videos", file=sys.stderr)
+        return
+    config = load_config("video", [f"source.uris=['{folder}']", f"decode.long_side_px={max(_SIZE_WH)}"])
+    track = _steps_of(config)["track"]
+    ratios: dict[str, float] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix[1:] in config.source.extensions):
+        clip = decode_start(path, config)
+        pairs = [
+            seconds_of(lambda clip=clip: track_plainly(clip)) / seconds_of(lambda clip=clip: track(clip))
+            for _ in range(repeats + 1)
+        ]
+        ratios[path.stem] = median(pairs[1:])
+    each = ", ".join(f"{name} {ratio:.2f}" for name, ratio in sorted(ratios.items(), key=lambda pair: pair[1]))
+    yield Figure(
+        topic="track",
+        what=f"the same on {len(ratios)} real videos, their first {config.clips.length_s:g} s at "
+        f"{config.decode.fps:g} fps, long side {config.decode.long_side_px}",
+        shown=f"{spread(list(ratios.values()))}: {each}",
+        value=median(ratios.values()),
+        bound=f"target {_TARGET_RATIO}; {_PLAIN}",
+    )
+
+
+def decode_start(path: Path, config: JobConfig) -> Clip:
+    """The first clip of a video as the recipe cuts and decodes it, if no shot ends in it."""
+    with open_footage(str(path)) as footage:
+        fps = min(config.decode.fps, footage.fps)
+        indices = sample_indices(footage.times_s, 0.0, config.clips.length_s, fps)
+        return Clip(
+            key="0123456789abcdef-000000000",
+            ref=fake_ref(),
+            frames_THW3=footage.pick(indices, fitted_size_wh(footage.size_wh, config.decode.long_side_px)),
+            times_s_T=footage.times_s[indices],
+            fps=fps,
+            frame_indices_T=indices,
+        )
+
+
+def _seconds_in_flow(work: Callable[[], object]) -> float:
+    """Wall time that OpenCV's flow takes of some work."""
+    bare, taken_s = cv2.calcOpticalFlowPyrLK, [0.0]
+
+    def timed(*args: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        found = bare(*args, **options)
+        taken_s[0] += time.perf_counter() - start
+        return found
+
+    with patch.object(cv2, "calcOpticalFlowPyrLK", timed):
+        work()
+    return taken_s[0]
 
 
 def track_plainly(clip: Clip) -> npt.NDArray[np.float32]:

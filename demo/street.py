@@ -289,7 +289,7 @@ def _vehicle(name: str, body: np.ndarray, wheels_xy: list, outline_xy: list, sta
 
 
 def street_view() -> View:
-    """The camera pans right from rest to rest, held by hand; the van drives right on the far lane, the car left on the near one."""
+    """The camera pans right from rest to rest, held by hand; the van drives right, the car left on the near lane."""
     shake = wobble(seed=3)
 
     def camera(time_s: float) -> dict[str, float]:

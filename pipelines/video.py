@@ -88,7 +88,7 @@ def video_recipe(config: JobConfig, tracker: Tracker | None = None) -> Recipe:
         open=Opening(name="open", run=VideoOpener(config).open),
         split=Split(name="shots", run=lambda video, beat: split_video(video, config, beat)),
         steps=(
-            Step(name="decode", run=lambda span: decode_clip(span, decode)),
+            Step(name="decode", run=lambda span: decode_clip(span, decode, config.clips.min_length_s)),
             Step(name="track", run=lambda clip: track_points(clip, track, config.points)),
             Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
             Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
@@ -189,12 +189,14 @@ def _end_s(footage: Footage, last: int) -> float:
     return float(footage.times_s[last]) if last < len(footage.times_s) else footage.duration_s
 
 
-def decode_clip(span: Span, decode: DecodeConfig) -> Clip:
-    """The frames of a clip, at the configured rate (never above the source's) and size."""
+def decode_clip(span: Span, decode: DecodeConfig, min_length_s: float) -> Clip | Rejected:
+    """The frames of a clip, at the configured rate (never above the source's) and size; a single one is no clip."""
     footage = span.video.footage
     fps = min(decode.fps, footage.fps)
     indices = sample_indices(footage.times_s, span.start_s, span.end_s, fps)
     indices = indices[indices < span.last]
+    if len(indices) < 2:
+        return Rejected(reason="too_short", value=0.0, threshold=min_length_s)
     return Clip(
         key=span.key,
         ref=span.video.ref,

@@ -96,7 +96,7 @@ class ClipsConfig(Config):
 class PointsConfig(Config):
     """A point in every cell of a grid of grid x grid cells on the first frame (paper: s = 15)."""
 
-    grid: Annotated[int, Field(ge=2, le=128)] = 15
+    grid: Annotated[int, Field(ge=2, le=64)] = 15
     place: Literal["textured", "middle"] = "textured"
     """where in its cell: at the nearest place that can be tracked, or in the middle (paper)"""
     stretch_s: Positive = 4.0
@@ -113,7 +113,7 @@ class LucasKanadeTracker(Config):
     """side of the search window, in diagonals"""
     levels: Annotated[int, Field(ge=0, le=8)] = 3
     """of the pyramid, above one of half the size"""
-    max_forward_backward: Positive = 0.0025
+    max_forward_backward: Positive = 0.004
     """a point whose way back misses its start by more is lost, in diagonals"""
     min_similarity: Share = 0.5
     """a point whose patch is less like its first one (correlation) is lost"""
@@ -142,7 +142,7 @@ CameraConfig = Annotated[HomographyCamera | NoCamera, Field(discriminator="name"
 
 
 class MotionConfig(Config):
-    min_visible_share: Share = 0.5
+    min_visible_share: Share = 0.4
     """a point counts if it is visible on the reference frame and in more than this share of the clip"""
     min_usable_points: Annotated[int, Field(ge=4)] = 16
     min_displacement: Positive = 0.018
@@ -238,5 +238,10 @@ class JobConfig(Config):
         if self.output.shard_cost_s < least:
             raise ValueError(
                 f"output.shard_cost_s {self.output.shard_cost_s} is below two clips; make it {least} or more"
+            )
+        if self.traces.interval_s > self.clips.length_s:
+            raise ValueError(
+                f"traces.interval_s {self.traces.interval_s} is longer than a clip (clips.length_s "
+                f"{self.clips.length_s}): no trace would have a step; make it shorter"
             )
         return self

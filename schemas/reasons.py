@@ -9,8 +9,8 @@ FILTERED = {
     "too_few_points": "Too few points could be followed: into some frame (step camera), or through most of the clip "
     "(step motion, motion.min_usable_points), or none on the frame to be marked (step marks).",
     "camera_fit": "No homography explains the camera's motion: the share of visible points that agree with it, in the "
-    "worst frame, is below camera.min_inlier_ratio (0: it is no view of a camera at all), so the traces could not be "
-    "trusted.",
+    "worst frame, is below camera.min_inlier_ratio (0: it is no view of a camera at all), or the background of one "
+    "stretch of frames is none in the next (the share that is, against a half), so the traces could not be trusted.",
     "unsteady": "Once the camera's motion is removed, what stands still seems to move nearly as far as what moves must "
     "(in diagonals): too little texture, or a scene with too much depth for a homography.",
     "parallax": "A larger share of the points than motion.max_parallax moves as things do that stand still nearer or "

@@ -30,9 +30,11 @@ _ROUNDS = 4
 _MIN_TRIANGLE = 0.004
 _MIN_DETERMINANT = 0.0005
 """three points nearly on a line tell no motion"""
-_STILL_SUPPORT, _STILL_LIMIT = 0.5, 0.5
-"""a camera that stands still must explain this share of what the best moving one explains, and closer than that: no
-camera that moves leaves so many points exactly where they were"""
+_STILL_SUPPORT = ((1.0, 0.85), (0.5, 0.7))
+"""a camera that stands still must explain a share of what the best moving one explains, within a part of the limit:
+nearly as much, or less but closer; a camera that follows something leaves that where it was, as closely"""
+_FEW, _STILL_OF_FEW = 16, 0.3
+"""so few tracks fit a moving camera by chance, say those of a dancer before a plain wall; then this share is enough"""
 _STILL_NEEDS = 0.5
 """of `min_inlier_ratio`: a still camera is no free fit, fewer points prove it"""
 _BORDER = 0.15
@@ -169,14 +171,17 @@ def _weights(start_N2: Array, size_wh: tuple[int, int], visible_TN: Bool) -> Arr
 def _consensus(xy_TN2: Array, visible_TN: Bool, weight_N: Array, limit: float) -> tuple[Array, bool]:
     """The homographies with the most support; identities if a camera that stands still has nearly as much."""
     still_T33 = np.tile(np.eye(3), (len(xy_TN2), 1, 1))
-    still = _support(still_T33, xy_TN2, visible_TN, weight_N, _STILL_LIMIT * limit)
     best_T33, best = still_T33, 0.0
     for candidate_T33 in _candidates(xy_TN2, visible_TN, weight_N):
         refined_T33 = _refined(candidate_T33, xy_TN2, visible_TN, limit)
         support = _support(refined_T33, xy_TN2, visible_TN, weight_N, limit)
         if support > best:
             best_T33, best = refined_T33, support
-    is_still = still >= _STILL_SUPPORT * best
+    few = int((_misfit(_residuals(best_T33, xy_TN2), visible_TN) <= limit).sum()) < _FEW
+    is_still = any(
+        _support(still_T33, xy_TN2, visible_TN, weight_N, part * limit) >= share * best
+        for part, share in (*_STILL_SUPPORT, *([(1.0, _STILL_OF_FEW)] if few else []))
+    )
     return (still_T33 if is_still else best_T33), is_still
 
 

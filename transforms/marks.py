@@ -76,12 +76,12 @@ def choose_marks(
 ) -> tuple[PointMark, ...]:
     """Numbered marks in the order of their ids 1..n, on points that the frame `reference` shows.
 
-    groups: the middle of every motion group, more in the largest where k, drawn from 1..`max_moving`, is above their
-    number; twice as many on what stands still, spread out. paper: medoids of K-means, k of what moves and 2k of what
-    stands still. Where fewer than `min_moving_points` move on by half of `min_displacement` (diagonals) from the
-    reference frame on, 6 to 14 of what stands still (of all, if all move), "static" by name. What moved only before is
-    not marked. Marks are `min_gap` (diagonals) apart, moving ones first. The same rng state gives the same marks,
-    whatever the order of the points.
+    groups: the middle of every motion group that is worth it (of two points at least, ten groups at most), more in the
+    largest where k, drawn from 1..`max_moving`, is above their number; twice as many on what stands still, spread out.
+    paper: medoids of K-means, k of what moves and 2k of what stands still. Where fewer than `min_moving_points` move on
+    by half of `min_displacement` (diagonals) from the reference frame on, 6 to 14 of what stands still (of all, if all
+    move), "static" by name. What moved only before is not marked. Marks are `min_gap` (diagonals) apart, moving ones
+    first. The same rng state gives the same marks, whatever the order of the points.
     """
     points = _look(motion, tracks, reference, size_wh, texture_N, min_gap)
     goes_on_N = _later_reach(motion, tracks, reference) >= min_displacement / 2 * points.diagonal_px
@@ -100,7 +100,9 @@ def choose_marks(
             moving = _apart(points, _medoids(points, moving_M, n_moving, rng), [])
             kept = _apart(points, _medoids(points, static_M, 2 * n_moving, rng), moving)
         else:
-            moving = _mark_groups(points, _worth_marking(points.group_N, moving_M), n_moving)
+            moving = _mark_groups(
+                points, _worth_marking(points.group_N, moving_M, int(tracks.visible_TN[0].sum())), n_moving
+            )
             kept = _spread_out(points, static_M, moving, 2 * len(moving), rng)
 
     ids = rng.permutation(len(kept)) + 1
@@ -148,11 +150,11 @@ def _look(
     )
 
 
-def _worth_marking(group_N: Indices, moving_M: Indices) -> list[Indices]:
+def _worth_marking(group_N: Indices, moving_M: Indices, n_points: int) -> list[Indices]:
     """The points to choose from in each group that gets a mark, largest group first."""
     size_G = np.bincount(group_N[group_N >= 0])
     present_G = np.unique(group_N[moving_M])
-    fewest = min(max(_MIN_GROUP[0], round(_MIN_GROUP[1] * len(group_N))), size_G[present_G].max())
+    fewest = min(max(_MIN_GROUP[0], round(_MIN_GROUP[1] * n_points)), size_G[present_G].max())
     worthy_G = present_G[size_G[present_G] >= fewest][:_MOST_GROUPS]
     return [moving_M[group_N[moving_M] == group] for group in worthy_G]
 

@@ -1,10 +1,11 @@
-"""What moves once the camera's motion is taken away. Letters: T frames, N points, C candidates."""
+"""What moves once the camera's motion is taken away. Letters: T frames, N points, C candidates, E pairs of points."""
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.flow import Bool, CameraMotion, Clip, Float, Motion, Rejected, Tracks
 from transforms.evidence import gone_from_start
+from transforms.groups import neighbours, spacing
 from transforms.homography import warp
 from transforms.parallax import like_depth
 
@@ -17,7 +18,7 @@ _STILL = 0.5
 """of `min_displacement`: what gets less far away stands still; what lies between is not called anything"""
 _HARDLY = 0.006
 """from here on a point's old and new place can be told apart in the pictures, in diagonals"""
-_NEAR_CELLS = 3.0
+_NEAR_CELLS = 2.5
 _AGREE, _AGREE_NOISE = 0.3, 0.003
 """neighbours on one thing keep their distance but for this share of their way, and this many diagonals"""
 _AGAINST = 0.5
@@ -64,7 +65,7 @@ def judge_motion(
         depth_N = moving_N & like_depth(steady_xy_TN2, visible_TN, camera.homographies_T33, clip.size_wh)
         if depth_N.sum() > max_parallax * seen_N.sum():
             return Rejected(reason="parallax", value=float(depth_N.sum() / seen_N.sum()), threshold=max_parallax)
-    moving_N = _coherent(steady_xy_TN2, visible_TN, moving_N & ~depth_N, depth_N, diagonal)
+    moving_N = _coherent(steady_xy_TN2, visible_TN, moving_N & ~depth_N, depth_N, clip.size_wh)
     return Motion(
         steady_xy_TN2=steady_xy_TN2,
         usable_N=moving_N | still_N,
@@ -85,40 +86,34 @@ def _noise(reach_N: Float, min_displacement: float) -> float:
     return float(np.quantile(still_N, _NOISE_QUANTILE)) if len(still_N) else 0.0
 
 
-def _coherent(steady_xy_TN2: Float, visible_TN: Bool, moving_N: Bool, depth_N: Bool, diagonal: float) -> Bool:
+def _coherent(steady_xy_TN2: Float, visible_TN: Bool, moving_N: Bool, depth_N: Bool, size_wh: tuple[int, int]) -> Bool:
     """Without points that most of their moving neighbours contradict, the worst first, or that have none.
 
     A point of the background that something drags along stands still until it is reached, and after it has passed: so
     neighbours must agree on all frames that show both. Those that depth explains (`depth_N`) always contradict.
     """
-    which = np.flatnonzero(moving_N)
-    start_C2, shift_TC2 = steady_xy_TN2[0, which], steady_xy_TN2[:, which] - steady_xy_TN2[0, which]
-    both_TCC = visible_TN[:, which, None] & visible_TN[:, None, which]
-    far_TC = np.linalg.norm(shift_TC2, axis=-1)
-    apart_TCC = np.linalg.norm(shift_TC2[:, :, None] - shift_TC2[:, None], axis=-1)
-    apart_CC = np.where(both_TCC, apart_TCC, 0).max(axis=0)
-    way_CC = np.where(both_TCC, np.maximum(far_TC[:, :, None], far_TC[:, None]), 0).max(axis=0)
-    vote_CC = np.where(apart_CC <= _AGREE * way_CC + _AGREE_NOISE * diagonal, 1.0, -_AGAINST)
-    near_px = _NEAR_CELLS * _spacing(steady_xy_TN2[0, visible_TN[0]])
-    near_CN = np.linalg.norm(start_C2[:, None] - steady_xy_TN2[0], axis=-1) <= near_px
-    vote_CC[~near_CN[:, which] | np.eye(len(which), dtype=bool)] = 0.0
-    against_C = (near_CN & depth_N).sum(axis=1)
-    kept_C = np.ones(len(which), bool)
-    while kept_C.any():
-        votes_C = np.where(kept_C, vote_CC @ kept_C - against_C, np.inf)
-        if votes_C.min() > 0:
+    either_n = np.flatnonzero(moving_N | depth_N)
+    start_n2 = steady_xy_TN2[0, either_n]
+    reach = _NEAR_CELLS * spacing(steady_xy_TN2[0, visible_TN[0]], size_wh)
+    one_E, other_E = either_n[neighbours(start_n2, size_wh, reach)].T
+    both_TE = visible_TN[:, one_E] & visible_TN[:, other_E]
+    shift_TE2 = steady_xy_TN2[:, one_E] - steady_xy_TN2[0, one_E]
+    other_shift_TE2 = steady_xy_TN2[:, other_E] - steady_xy_TN2[0, other_E]
+    way_TE = np.maximum(np.linalg.norm(shift_TE2, axis=-1), np.linalg.norm(other_shift_TE2, axis=-1))
+    apart_TE = np.linalg.norm(shift_TE2 - other_shift_TE2, axis=-1)
+    way_E, apart_E = (np.where(both_TE, each_TE, 0.0).max(axis=0) for each_TE in (way_TE, apart_TE))
+    alike_E = apart_E <= _AGREE * way_E + _AGREE_NOISE * float(np.hypot(*size_wh))
+    vote_E = np.where(depth_N[one_E] | depth_N[other_E], -1.0, np.where(alike_E, 1.0, -_AGAINST))
+    votes_N = np.bincount(one_E, vote_E, len(moving_N)) + np.bincount(other_E, vote_E, len(moving_N))
+    coherent_N = moving_N.copy()
+    while coherent_N.any():
+        worst = int(np.where(coherent_N, votes_N, np.inf).argmin())
+        if votes_N[worst] > 0:
             break
-        kept_C[votes_C.argmin()] = False
-    coherent_N = np.zeros(len(moving_N), bool)
-    coherent_N[which[kept_C]] = True
+        coherent_N[worst] = False
+        np.subtract.at(votes_N, other_E[one_E == worst], vote_E[one_E == worst])
+        np.subtract.at(votes_N, one_E[other_E == worst], vote_E[other_E == worst])
     return coherent_N
-
-
-def _spacing(start_N2: Float) -> float:
-    """The usual distance of a point to its nearest neighbour."""
-    away_NN = np.linalg.norm(start_N2[:, None] - start_N2, axis=-1)
-    np.fill_diagonal(away_NN, np.inf)
-    return float(np.median(away_NN.min(axis=1)))
 
 
 def _hold(xy_TN2: npt.NDArray[np.float64], visible_TN: Bool) -> npt.NDArray[np.float64]:

@@ -56,8 +56,9 @@ def _travelled(homographies_T33: Float, size_wh: tuple[int, int], start_N2: Floa
     middle_2 = np.array(size_wh) / 2
     camera_33 = np.array([(focal_px, 0, middle_2[0]), (0, focal_px, middle_2[1]), (0, 0, 1)])
     motions = [cv2.decomposeHomographyMat(h_33, camera_33)[1:] for h_33 in np.linalg.inv(homographies_T33)]
-    # Two planes explain a homography; that which faces the camera most in the end is followed through all frames.
-    normal_3 = max((normal[:, 0] for normal in motions[-1][2]), key=lambda normal_3: float(normal_3[2]))
+    # Two planes explain a homography; that which faces the camera more, where it is farthest, is meant in all frames.
+    farthest = max(motions, key=lambda motion: float(np.linalg.norm(motion[1][0])))
+    normal_3 = max((normal[:, 0] for normal in farthest[2]), key=lambda normal_3: float(normal_3[2]))
     centre_T3 = np.zeros((len(motions), 3))
     for t, (turns, travels, normals) in enumerate(motions):
         best = max(range(len(normals)), key=lambda k: float(normals[k][:, 0] @ normal_3))

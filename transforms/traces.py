@@ -35,16 +35,15 @@ def resample(
     """times_s_K, xy_K2 and visible_K at the reference frame and every `interval_s` after it.
 
     Between two frames that show the point its positions are interpolated; a step is flagged where frames between those
-    two hide it. The trace ends with the last step before the point is hidden for more than `max_gap_s` (from a frame
-    that shows it to the next), is seen for the last time, or is outside the image. ValueError where the reference frame
-    hides it.
+    two hide it. The trace ends with the last step before two such frames that are farther apart than `max_gap_s`, with
+    the last frame that shows the point, or before it leaves the image. ValueError where the reference frame hides it.
     """
     if not visible_T[reference]:
         raise ValueError(f"the point is hidden on frame {reference}, where its trace starts; a mark has to be visible")
     start_s = float(times_s_T[reference])
     seen_t = reference + np.flatnonzero(visible_T[reference:])
     seen_s = times_s_T[seen_t]
-    too_long = (np.diff(seen_t) > 1) & (np.diff(seen_s) > max_gap_s + _TOLERANCE_S)
+    too_long = np.diff(seen_s) > max_gap_s + _TOLERANCE_S
     last = int(too_long.argmax()) if too_long.any() else len(too_long)
     points = [(np.asarray(xy_T2[reference], np.float64), True)]
     for step in range(1, 1 + room_for(times_s_T, reference, steps=steps, interval_s=interval_s)):

@@ -67,7 +67,7 @@ class Frames:
 
 
 def textured_share(image_HW3: Pixels) -> float:
-    """Share of the pixels at which something can be tracked: grey levels change by 4 per pixel in every direction."""
+    """Share of the pixels at which something can be tracked: grey levels change by 1 per pixel in every direction."""
     gray_HW = cv2.cvtColor(image_HW3, cv2.COLOR_RGB2GRAY)
     # OpenCV's least eigenvalue is that of gradients in grey levels / 255, times a half
     least_HW = cv2.cornerMinEigenVal(gray_HW, 11, ksize=3)

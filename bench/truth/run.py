@@ -54,7 +54,8 @@ def score_clip(work: Work, number: int) -> tuple[list[ClipScore], Pixels | None]
     xy_TN2, visible_TN = track_plain(known.clip.frames_THW3, points_N2)
     for rule in RULES:
         called = call_moving(rule, xy_TN2, visible_TN, known.size_wh, rng_for(0, known.clip.key, rule.name))
-        claim = published_claim(called, xy_TN2, work.points_only)
+        told_TN = visible_TN if rule.seen else np.ones_like(visible_TN)
+        claim = published_claim(called, xy_TN2, told_TN, work.points_only)
         scores.append(score(known, plain, plain, rule.name, claim))
     return scores, draw_row(known, outcome) if number in work.drawn else None
 
@@ -77,9 +78,8 @@ def our_claim(outcome: Outcome) -> Claim:
     )
 
 
-def published_claim(called: Called, xy_TN2: Float, points_only: bool) -> Claim:
-    """What a published rule says; all steps of its traces are told, also those at which the point is lost."""
-    every_TN: Bool = np.ones(xy_TN2.shape[:2], bool)
+def published_claim(called: Called, xy_TN2: Float, told_TN: Bool, points_only: bool) -> Claim:
+    """What a published rule says; its traces tell all steps, the -seen variants' only those that see the point."""
     return Claim(
         moving_N=called.moving_N,
         usable_N=called.usable_N,
@@ -88,5 +88,5 @@ def published_claim(called: Called, xy_TN2: Float, points_only: bool) -> Claim:
         reference=0,
         xy_TN2=xy_TN2,
         path_TN2=called.steady_xy_TN2,
-        told_TN=every_TN,
+        told_TN=told_TN,
     )

@@ -29,6 +29,7 @@ class Truth:
     `due_N`: on something that moves, visible in more than half of the frames, and moved while it was visible.
     """
 
+    given_N: Bool
     object_N: npt.NDArray[np.intp]
     clear_N: Bool
     moving_N: Bool
@@ -84,12 +85,12 @@ def truth_of_points(known: TruthClip, points_N2: Float, given_N: Bool | None = N
         visible_TN[:, on_N] = known.visible(int(o), points_N2[on_N])
         away_TN[:, on_N] = np.linalg.norm(known.steady_path(int(o), points_N2[on_N]) - points_N2[on_N], axis=-1)
     moving_N = np.append(known.moves_O, False)[object_N]
-    clear_N = ~known.near_edge(0, points_N2)
-    if given_N is not None:
-        clear_N &= given_N
+    given_N = np.ones(len(points_N2), bool) if given_N is None else given_N
+    clear_N = given_N & ~known.near_edge(0, points_N2)
     seen_N = visible_TN.mean(axis=0) > 0.5
     shown_N = np.where(visible_TN, away_TN, 0).max(axis=0) >= MOVES_FROM * known.diagonal
     return Truth(
+        given_N=given_N,
         object_N=object_N,
         clear_N=clear_N,
         moving_N=moving_N,
@@ -106,8 +107,8 @@ def score(
     """A rule's claim against the truth of its own points and of the plain grid's; None: it filtered the clip."""
     due_objects = _due_objects(plain)
     counts = {
-        "points": float(len(truth.object_N)),
-        "points_left_out": float((~truth.clear_N).sum()),
+        "points": float(truth.given_N.sum()),
+        "points_left_out": float((truth.given_N & ~truth.clear_N).sum()),
         "due": float(truth.due_N.sum()),
         "objects_due": float(len(due_objects)),
     }

@@ -9,6 +9,7 @@ from bench.report import ROOT
 from bench.track import make_clip, measure, track_plainly
 from bench.truth.frames import find_frames
 from pipelines.config import load_config
+from tests.jobs import write_scene
 from transforms.points import grid_points
 from transforms.trackers import build_tracker
 
@@ -23,6 +24,19 @@ def test_both_rivals_follow_the_same_points() -> None:
 def test_a_line_for_tracking_and_for_every_step_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOMTOM_TEST_DATA", raising=False)
     figures = list(measure(tmp_path, quick=True))
-    assert [figure.what.split()[0] for figure in figures] == ["tracking", "of", *["step"] * 5, "all"]
+    assert [figure.what.split()[0] for figure in figures] == ["tracking", "of", "of", *["step"] * 5, "all"]
     assert all(figure.value > 0 for figure in figures)
-    assert figures[-1].value == pytest.approx(sum(figure.value for figure in figures[2:-1]), rel=0.5)
+    assert figures[2].value < 1  # the share of OpenCV's flow
+    assert figures[-1].value == pytest.approx(sum(figure.value for figure in figures[3:-1]), rel=0.5)
+
+
+def test_a_line_for_real_videos_where_there_are_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = tmp_path / "data" / "videos"
+    for seed in range(2):
+        write_scene(videos / f"scene{seed}.mp4", seed=seed)
+    (videos / "SOURCE.md").write_text("where they are from")
+    monkeypatch.setenv("SOMTOM_TEST_DATA", str(tmp_path))
+    figure = list(measure(tmp_path, quick=True))[-1]
+    assert figure.what.startswith("the same on 2 real videos, their first 2 s at 8 fps, long side 640")
+    assert figure.value > 0
+    assert "scene0 " in figure.shown and "scene1 " in figure.shown

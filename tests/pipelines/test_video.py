@@ -24,7 +24,9 @@ def clips(path: Path, *overrides: str, **ref: Any) -> tuple[list[Clip], list[Rej
     config: JobConfig = load_config("video", [f"source.uris={path}", *overrides])
     opened = VideoOpener(config).open(fake_ref(**{"uri": path.name, "end_s": float("inf"), **ref}))
     items = [value for _, value in split_video(opened, config)]
-    made = [decode_clip(item, config.decode) for item in items if not isinstance(item, Rejected)]
+    made = [
+        decode_clip(item, config.decode, config.clips.min_length_s) for item in items if not isinstance(item, Rejected)
+    ]
     opened.close()
     return made, [item for item in items if isinstance(item, Rejected)]
 

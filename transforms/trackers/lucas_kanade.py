@@ -11,7 +11,7 @@ from transforms.trackers.first_look import FirstLook
 from transforms.trackers.pyramid_flow import Flow, gray_frames
 
 _SURE = 0.8
-"""a point that is lost looked like itself to this degree when it was last seen for certain"""
+"""confidence of the last step that counts before a point is lost"""
 
 
 def track_lucas_kanade(

@@ -25,6 +25,8 @@ _FINE_SHARE = 0.6
 _MIN_WINDOW_PX = 5
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05)
 _GAIN_STRIDE = 4
+_EXPOSED, _MIN_EXPOSED = (24, 248), 0.05
+"""grey levels that tell the gain, neither black nor burnt out, and the share of the picture that must have them"""
 _MIN_GAIN = 0.015
 """a smaller change of exposure does not matter"""
 
@@ -68,7 +70,11 @@ def _exposed_as(before: GrayFrame, frame: GrayFrame) -> GrayFrame:
     """The frame times the gain that takes the median pixel's change away: flicker and fading break tracking."""
     old_HW = before.half_HW[::_GAIN_STRIDE, ::_GAIN_STRIDE].astype(np.float32)
     new_HW = frame.half_HW[::_GAIN_STRIDE, ::_GAIN_STRIDE].astype(np.float32)
-    gain = float(np.median((old_HW + 4) / (new_HW + 4)))
+    low, high = _EXPOSED
+    exposed_HW = (old_HW >= low) & (new_HW >= low) & (old_HW <= high) & (new_HW <= high)
+    if exposed_HW.sum() < _MIN_EXPOSED * exposed_HW.size:
+        return frame
+    gain = float(np.median(old_HW[exposed_HW] / new_HW[exposed_HW]))
     if abs(gain - 1) <= _MIN_GAIN:
         return frame
     return replace(
