@@ -200,7 +200,7 @@ def test_a_moving_point_has_a_neighbour_that_agrees(box, points):
 
 
 def test_points_that_part_in_all_directions_do_not_move(monkeypatch):
-    """Whatever the pictures say. Measured: 33 % of them stay, each with one or two neighbours that go about the same way."""
+    """Whatever the pictures say. Measured: 33 % stay, each with one or two neighbours that go about the same way."""
     monkeypatch.setattr(motion_module, "gone_from_start", lambda *args: np.ones(len(args[3]), bool))
     angle_N = np.random.default_rng(0).uniform(0, 2 * np.pi, 225)
     way_N2 = np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1) * inside((40, 40, 240, 160))[:, None]
