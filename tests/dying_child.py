@@ -27,7 +27,7 @@ def open_or_die(ref: Any, *rest: Any) -> Any:
     return _open_video(ref, *rest)
 
 
-def decode_or_die(span: Any, decode: Any) -> Any:
+def decode_or_die(span: Any, *rest: Any) -> Any:
     name = span.video.ref.uri
     if span.start_s > 0.5:
         if "clip-kills" in name:
@@ -38,7 +38,7 @@ def decode_or_die(span: Any, decode: Any) -> Any:
         if "once-kills" in name and not mark.exists():
             mark.touch()
             _die()
-    return _decode_clip(span, decode)
+    return _decode_clip(span, *rest)
 
 
 def find_shots_slowly(frames: Any, *rest: Any) -> Any:
