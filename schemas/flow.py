@@ -105,9 +105,9 @@ class CameraMotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Motion:
-    """Tracks seen from the reference camera, and what moves. Usable points are those whose state is known:
+    """Tracks seen from the reference camera, and what moves.
 
-    seen long enough, and either moving or standing still beyond doubt. `moving_N` is a part of `usable_N`.
+    `usable_N`: seen long enough, and either moving or standing still beyond doubt; `moving_N` is a part of it.
     """
 
     steady_xy_TN2: Float

@@ -8,6 +8,7 @@ from transforms.evidence import gone_from_start
 from transforms.groups import neighbours, spacing
 from transforms.homography import warp
 from transforms.parallax import like_depth
+from transforms.tracks import held
 
 _NOISE_QUANTILE = 0.9
 _NOISY, _ABOVE_NOISE = 0.5, 4.0
@@ -46,7 +47,7 @@ def judge_motion(
     seen_N = visible_TN[0] & (visible_TN.mean(axis=0) > min_visible_share)
     if seen_N.sum() < min_usable_points:
         return Rejected(reason="too_few_points", value=float(seen_N.sum()), threshold=float(min_usable_points))
-    steady_xy_TN2 = _hold(warp(camera.homographies_T33, tracks.xy_TN2), visible_TN)
+    steady_xy_TN2 = held(warp(camera.homographies_T33, tracks.xy_TN2), visible_TN)
     away_TN = np.linalg.norm(steady_xy_TN2 - steady_xy_TN2[0], axis=-1) / diagonal
     reach_N = _reach(away_TN, visible_TN)
     noise = _noise(reach_N[seen_N], min_displacement) if camera.moving else 0.0
@@ -114,13 +115,6 @@ def _coherent(steady_xy_TN2: Float, visible_TN: Bool, moving_N: Bool, depth_N: B
         np.subtract.at(votes_N, other_E[one_E == worst], vote_E[one_E == worst])
         np.subtract.at(votes_N, one_E[other_E == worst], vote_E[other_E == worst])
     return coherent_N
-
-
-def _hold(xy_TN2: npt.NDArray[np.float64], visible_TN: Bool) -> npt.NDArray[np.float64]:
-    """Puts every invisible position to the last visible one before it (to frame 0 where there is none)."""
-    frame_T1 = np.arange(len(xy_TN2))[:, None]
-    last_TN = np.maximum.accumulate(np.where(visible_TN, frame_T1, 0), axis=0)
-    return np.asarray(np.take_along_axis(xy_TN2, last_TN[..., None], axis=0))
 
 
 def _speed(xy_TN2: Float, visible_TN: Bool, times_s_T: Float) -> npt.NDArray[np.float64]:

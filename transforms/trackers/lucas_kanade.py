@@ -4,11 +4,11 @@ Letters: T frames, N points, M some of them.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.flow import Bool, Clip, Float, Tracks
 from transforms.trackers.first_look import FirstLook
 from transforms.trackers.pyramid_flow import Flow, gray_frames
+from transforms.tracks import held
 
 _SURE = 0.8
 """confidence of the last step that counts before a point is lost"""
@@ -53,7 +53,7 @@ def track_lucas_kanade(
         xy_TN2[t] = np.where(visible_TN[t, :, None], xy_N2, xy_TN2[t - 1])
         confidence_TN[t] = np.where(visible_TN[t], similar_N * np.where(found_N, trust_N, 1.0), 0.0)
     visible_TN = _without_doubtful_ends(visible_TN, confidence_TN)
-    xy_TN2 = np.concatenate([start_N2[None], _held(xy_TN2 / scale_2, visible_TN)[1:].astype(np.float32)])
+    xy_TN2 = np.concatenate([start_N2[None], held(xy_TN2 / scale_2, visible_TN)[1:].astype(np.float32)])
     return Tracks(
         xy_TN2=xy_TN2,
         visible_TN=visible_TN,
@@ -71,10 +71,3 @@ def _without_doubtful_ends(visible_TN: Bool, confidence_TN: Float) -> Bool:
     for t in range(len(visible_TN) - 2, 0, -1):
         visible_TN[t] &= visible_TN[t + 1] | (confidence_TN[t] >= _SURE)
     return visible_TN
-
-
-def _held(xy_TN2: Float, visible_TN: Bool) -> npt.NDArray[np.float64]:
-    """Hidden positions at the last visible one before them."""
-    frame_T1 = np.arange(len(xy_TN2))[:, None]
-    last_TN = np.maximum.accumulate(np.where(visible_TN, frame_T1, 0), axis=0)
-    return np.asarray(np.take_along_axis(xy_TN2, last_TN[..., None], axis=0))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.flow import Bool, Clip, Float, Tracker, Tracks
+from transforms.tracks import held
 
 _MIN_LEFT = 0.5
 """share of the points found on a stretch's second frame that must be left; on its first, some have no texture"""
@@ -127,10 +128,8 @@ def _apart_from(placed_N2: npt.NDArray[np.float32], left_M2: npt.NDArray[np.floa
 
 def _held(tracks: Tracks) -> Tracks:
     """Hidden positions at the last visible one before them, or where the point is put in; no confidence in them."""
-    frame_T1 = np.arange(len(tracks.xy_TN2))[:, None]
-    last_TN = np.maximum.accumulate(np.where(tracks.visible_TN, frame_T1, 0), axis=0)
     return Tracks(
-        xy_TN2=np.take_along_axis(tracks.xy_TN2, last_TN[..., None], axis=0),
+        xy_TN2=held(tracks.xy_TN2, tracks.visible_TN),
         visible_TN=tracks.visible_TN,
         confidence_TN=np.where(tracks.visible_TN, tracks.confidence_TN, np.float16(0)),
     )
