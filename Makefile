@@ -57,7 +57,7 @@ bench-truth: .venv/dev
 
 lock:
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra dev --extra train -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv out build dist *.egg-info
