@@ -1,13 +1,30 @@
 """Configuration of the Magma network, with the field names of the released `config.json`, and the ready sizes."""
 
+import copy
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
-from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
+from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.configuration_utils import SubConfigSpec
+
+from model.tokenizer import special_ids
 
 STRIDE = 32
 """pixels of an image along one side of a ConvNeXt feature"""
+
+
+class Grid(NamedTuple):
+    """How many tiles an image is cut into, downwards and across."""
+
+    rows: int
+    cols: int
+
+
+def image_tokens(grid: Grid, tile_px: int = 512) -> int:
+    """How many positions an image takes in the text: its features, and a separator after each row of them."""
+    side = tile_px // STRIDE
+    return grid.rows * side * (grid.cols * side + 1)
+
 
 _BACKBONES: dict[str, dict[str, Any]] = {
     "convnextxxlarge": {"depths": [3, 4, 30, 3], "dims": [384, 768, 1536, 3072], "norm_eps": 1e-5, "head_dim": 1024},
@@ -98,6 +115,22 @@ class MagmaConfig(PreTrainedConfig):
                 f"vision_config.hidden_size is {self.vision_config.hidden_size}, but the language model has "
                 f"{self.text_config.hidden_size}; both are the width that the projector writes"
             )
+
+
+def with_tokenizer(
+    config: MagmaConfig, tokenizer: PreTrainedTokenizerFast, *, height: int | None = None
+) -> MagmaConfig:
+    """The same model for `tokenizer`: its ids, and a vocabulary of `height` entries (None: as many as it has)."""
+    height = height or len(tokenizer)
+    if len(tokenizer) > height:
+        raise ValueError(f"the tokenizer has {len(tokenizer)} entries, but the model has room for {height}")
+    ids = special_ids(tokenizer)
+    config = copy.deepcopy(config)
+    config.image_token_index, config.tokenizer_vocab_size = ids.image, ids.base_vocab
+    text = config.text_config
+    text.vocab_size = height
+    text.bos_token_id, text.eos_token_id, text.pad_token_id = ids.bos, ids.eot, ids.pad
+    return config
 
 
 def _llama(**fields: Any) -> LlamaConfig:

@@ -3,6 +3,7 @@
 The LLaMA is that of transformers and the ConvNeXt that of timm; module names are those of the released checkpoint.
 """
 
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import GenerationMixin, LlamaForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from model.config import MagmaConfig
+from model.config import Grid, MagmaConfig, image_tokens
 from model.merge import (
     IGNORED,
     Layout,
@@ -24,7 +25,7 @@ from model.merge import (
     put_vectors,
     side_of_padding,
 )
-from model.vision import Grid, Projector, VisionTower, feature_rasters, image_length
+from model.vision import Projector, VisionTower, feature_rasters
 
 _LOSS_CHUNK = 1024
 """supervised positions whose logits are in memory at once: at 128,262 entries in float32, half a gigabyte"""
@@ -78,9 +79,9 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         """Switches on or off that activations are computed again in the backward pass, to save memory."""
         self.vision_tower.checkpoint_activations(vision)
         if language:
-            self.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.language_model.activation_checkpointing_enable()
         else:
-            self.language_model.gradient_checkpointing_disable()
+            self.language_model.activation_checkpointing_disable()
 
     def image_features(self, pixel_values: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Tiles [N, 3, S, S] of all images in reading order -> each image's vectors, separators included [V, H]."""
@@ -107,6 +108,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         lengths = self._lengths(grids)
         per_row = self._image_tokens(input_ids, mask)
         if sum(per_row) == sum(lengths):
+            _check_rows(per_row, lengths)
             if padding_side is None:
                 return Layout(input_ids=input_ids, attention_mask=mask, labels=labels)
             lengths = [1] * sum(per_row)
@@ -123,7 +125,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         )
 
     def _lengths(self, grids: list[Grid]) -> list[int]:
-        return [image_length(grid, self.config.vision_config.img_size) for grid in grids]
+        return [image_tokens(grid, self.config.vision_config.img_size) for grid in grids]
 
     def _image_tokens(self, input_ids: Tensor, mask: Tensor) -> list[int]:
         return ((input_ids == self.config.image_token_index) & mask.bool()).sum(dim=1).tolist()
@@ -277,6 +279,14 @@ def _images(
     if image_sizes is None:
         raise ValueError("pixel_values come without image_sizes; give the rows and columns of each image")
     return flatten_tiles(pixel_values, image_sizes)
+
+
+def _check_rows(tokens: list[int], lengths: list[int]) -> None:
+    """Of expanded text: where a row ends, an image must end, or vectors would stand in the row of another."""
+    ends = {0, *accumulate(lengths)}
+    for row, total in enumerate(accumulate(tokens)):
+        if total not in ends:
+            raise ValueError(f"row {row} has {tokens[row]} image tokens; images of {lengths} vectors do not fill it")
 
 
 def token_losses(head: nn.Module, hidden_nH: Tensor, targets_n: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from model.vision import Grid
+from model.config import Grid
 
 IGNORED = -100
 """label of a position that is not supervised"""
@@ -88,7 +88,7 @@ def flatten_tiles(pixel_values: Tensor, image_sizes: Tensor) -> tuple[Tensor, li
     image; or the form of the processor, not padded: [N, 3, S, S] and [n, 2]. ValueError names what does not fit.
     """
     if pixel_values.ndim == 4 and image_sizes.ndim == 2:
-        grids = [(rows, cols) for rows, cols in image_sizes.tolist()]
+        grids = [Grid(*size) for size in image_sizes.tolist()]
         if any(rows < 1 or cols < 1 for rows, cols in grids):
             raise ValueError(f"image_sizes has a grid without tiles: {grids}")
         _check_tiles(grids, len(pixel_values), exact=True, where="")
@@ -100,7 +100,7 @@ def flatten_tiles(pixel_values: Tensor, image_sizes: Tensor) -> tuple[Tensor, li
         )
     tiles, grids, counts = [], [], []
     for row, (row_tiles, sizes) in enumerate(zip(pixel_values, image_sizes.tolist(), strict=True)):
-        row_grids = [(rows, cols) for rows, cols in sizes if rows and cols]
+        row_grids = [Grid(rows, cols) for rows, cols in sizes if rows and cols]
         _check_tiles(row_grids, len(row_tiles), exact=False, where=f" of row {row}")
         tiles.append(row_tiles[: sum(rows * cols for rows, cols in row_grids)])
         grids += row_grids

@@ -10,17 +10,7 @@ import torch
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
-from model.config import STRIDE, MagmaVisionConfig
-
-Grid = tuple[int, int]
-"""rows and columns of an image's tiles"""
-
-
-def image_length(grid: Grid, tile_px: int) -> int:
-    """How many positions an image takes in the text: its features, and a separator after each row of features."""
-    rows, cols = grid
-    side = tile_px // STRIDE
-    return rows * side * (cols * side + 1)
+from model.config import Grid, MagmaVisionConfig
 
 
 class VisionTower(nn.Module):

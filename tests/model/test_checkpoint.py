@@ -1,0 +1,280 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import model as magma
+from model.checkpoint import UNUSED, build_magma, fetched, load_magma, save_magma, stored_tensors
+from model.config import MagmaVisionConfig
+from model.magma import MagmaForCausalLM
+from model.processor import MagmaProcessor
+from tests.model.small import chat, picture, small_config, small_magma, small_processor, tokenizer
+
+PROMPT = small_processor().prompt(chat("<image>\nWhere?"), [picture((120, 50))])
+
+
+def logits(network: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return network(**small_processor().batch([PROMPT])).logits
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "saved"
+    save_magma(small_magma(), small_processor(), path)
+    return path
+
+
+def test_a_saved_model_answers_as_before(folder: Path) -> None:
+    network, processor = load_magma(folder)
+    assert torch.equal(logits(network), logits(small_magma()))
+    assert isinstance(processor, MagmaProcessor)
+    assert not network.training
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen == set(UNUSED)
+
+
+def test_transformers_loads_the_folder_without_remote_code(folder: Path) -> None:
+    assert not list(folder.glob("*.py"))
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    assert type(network) is MagmaForCausalLM is magma.MagmaForCausalLM
+    assert type(processor) is MagmaProcessor
+    assert torch.equal(logits(network.eval()), logits(small_magma()))
+
+
+def test_the_file_has_the_released_names_and_no_other(folder: Path) -> None:
+    assert set(load_file(folder / "model.safetensors")) == set(small_magma().state_dict())
+
+
+def test_shards_are_read_as_one(tmp_path: Path) -> None:
+    small_magma().save_pretrained(tmp_path, max_shard_size="50KB")
+    small_processor().save_pretrained(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    network, _ = load_magma(tmp_path)
+    assert torch.equal(logits(network), logits(small_magma()))
+
+
+def test_another_precision_can_be_asked_for(folder: Path) -> None:
+    network, _ = load_magma(folder, dtype=torch.bfloat16, attention="eager")
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.bfloat16}
+    assert network.language_model.model.rotary_emb.inv_freq.dtype == torch.float32
+    assert network.config.text_config._attn_implementation == "eager"
+
+
+def test_the_height_of_the_vocabulary_is_that_of_the_file(tmp_path: Path) -> None:
+    config = small_config()
+    config.text_config.vocab_size = 700
+    MagmaForCausalLM(config).save_pretrained(tmp_path)
+    small_processor().save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    written["text_config"]["vocab_size"] = 128256
+    written["image_token_index"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    network, _ = load_magma(tmp_path)
+    assert network.config.text_config.vocab_size == 700
+    assert network.config.image_token_index == small_processor().ids.image
+
+
+Change = Callable[[dict[str, torch.Tensor]], object]
+NORM = "language_model.model.norm.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda tensors: tensors.pop(NORM), f"1 missing: {NORM}"),
+        (lambda tensors: tensors.update(more=torch.zeros(1)), r"1 not of this model: more \(in .*model.safetensors\)"),
+        (
+            lambda tensors: tensors.update({NORM: torch.zeros(5)}),
+            rf"1 of another shape: {NORM} is \[5\] in .*model.safetensors, the model's is \[32\]",
+        ),
+        (lambda tensors: tensors.pop("language_model.lm_head.weight"), "lacks language_model.lm_head.weight"),
+        (
+            lambda tensors: tensors.update({"language_model.lm_head.weight": torch.zeros(7, 32)}),
+            "has 570 rows, but language_model.lm_head.weight has 7",
+        ),
+    ],
+    ids=["missing", "extra", "shape", "no head", "two heights"],
+)
+def test_a_tensor_that_does_not_fit_is_named(folder: Path, change: Change, named: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=named):
+        load_magma(folder)
+
+
+def test_a_file_without_the_unused_head_is_complete(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for name in UNUSED:
+        del tensors[name]
+    save_file(tensors, folder / "model.safetensors")
+    network, _ = load_magma(folder)
+    assert torch.equal(logits(network), logits(small_magma()))
+    assert not any(network.get_parameter(name).any() for name in UNUSED)
+
+
+def test_a_file_cut_short_is_named(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"model.safetensors can't be read: .*cut short"):
+        load_magma(folder)
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
+    small_magma().save_pretrained(tmp_path, max_shard_size="50KB")
+    small_processor().save_pretrained(tmp_path)
+    gone = sorted(tmp_path.glob("*.safetensors"))[1]
+    gone.unlink()
+    with pytest.raises(ValueError, match=f"lacks {gone.name}, which model.safetensors.index.json names"):
+        load_magma(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("/nowhere/at/all", "/nowhere/at/all does not exist"),
+        ("just_a_name", "just_a_name does not exist; give a folder, or a name on the Hugging Face hub"),
+    ],
+)
+def test_a_source_that_is_nowhere_is_named(source: str, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        fetched(source)
+
+
+def test_a_name_is_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    asked = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append(name)
+        if name == "no/such":
+            raise OSError("offline")
+        return str(folder)
+
+    monkeypatch.setattr("model.checkpoint.snapshot_download", download)
+    assert fetched("microsoft/Magma-8B") == folder
+    with pytest.raises(ValueError, match="no/such is no folder here and could not be had from the hub: offline"):
+        fetched("no/such")
+    assert asked == ["microsoft/Magma-8B", "no/such"]
+
+
+def test_folders_without_weights_or_config_are_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        load_magma(tmp_path)
+    with pytest.raises(ValueError, match="holds no weights"):
+        stored_tensors(tmp_path)
+    shutil.copy(folder / "model.safetensors", folder / "other.safetensors")
+    with pytest.raises(ValueError, match="several files without an index"):
+        load_magma(folder)
+
+
+def llama_folder(path: Path, *, tied: bool = False) -> PreTrainedTokenizerFast:
+    """A LLaMA with a tokenizer that knows nothing of Magma."""
+    plain = type(tokenizer())(tokenizer_object=_without_magma(tokenizer()), eos_token="<|eot_id|>")
+    config = LlamaConfig(
+        vocab_size=len(plain),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=tied,
+    )
+    torch.manual_seed(5)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    plain.save_pretrained(path)
+    return plain
+
+
+def _without_magma(full: PreTrainedTokenizerFast) -> object:
+    state = json.loads(full.backend_tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"].startswith("<|")]
+    return type(full.backend_tokenizer).from_str(json.dumps(state))
+
+
+def clip_file(path: Path, form: str) -> MagmaForCausalLM:
+    """The vision tower of a model as open_clip or timm would store it, with what Magma does not want beside it."""
+    source = small_magma(seed=3)
+    tower = {
+        name.removeprefix("vision_tower.clip_vision_model."): tensor for name, tensor in source.state_dict().items()
+    }
+    tower = {name: tensor.clone() for name, tensor in tower.items() if name.startswith(("trunk.", "head."))}
+    if form == "timm":
+        tower = {name.removeprefix("trunk."): tensor for name, tensor in tower.items() if name.startswith("trunk.")}
+        save_file(tower, path)
+        return source
+    text = {
+        "logit_scale": torch.ones(()),
+        "transformer.resblocks.0.ln_1.weight": torch.ones(3),
+        "text.x": torch.ones(2),
+    }
+    stored = {f"visual.{name}": tensor for name, tensor in tower.items()} | text
+    if form == "bin":
+        torch.save(stored, path)
+    else:
+        save_file(stored, path)
+    return source
+
+
+SMALL_TOWER = {key: getattr(small_config().vision_config, key) for key in ("depths", "dims", "head_dim", "img_size")}
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "tied"),
+    [
+        ("open_clip", "clip.safetensors", False),
+        ("bin", "open_clip_pytorch_model.bin", True),
+        ("timm", "t.safetensors", False),
+    ],
+)
+def test_a_magma_is_built_from_a_llama_and_a_clip(tmp_path: Path, form: str, name: str, tied: bool) -> None:
+    plain = llama_folder(tmp_path / "llama", tied=tied)
+    source = clip_file(tmp_path / name, form)
+    vision = MagmaVisionConfig(vision_backbone="small", **SMALL_TOWER)
+    network, processor = build_magma(tmp_path / "llama", tmp_path / name, vision_config=vision)
+    llama = LlamaForCausalLM.from_pretrained(tmp_path / "llama")
+    state = network.state_dict()
+
+    assert processor.ids.image == len(plain) + 1
+    assert network.dtype == torch.bfloat16
+    for key, tensor in llama.model.layers.state_dict().items():
+        assert torch.equal(state[f"language_model.model.layers.{key}"], tensor)
+    for key, tensor in source.vision_tower.trunk.stages.state_dict().items():
+        assert torch.equal(state[f"vision_tower.clip_vision_model.trunk.stages.{key}"], tensor.to(torch.bfloat16))
+    for matrix, old in (("model.embed_tokens", llama.model.embed_tokens), ("lm_head", llama.lm_head)):
+        grown = state[f"language_model.{matrix}.weight"]
+        assert torch.equal(grown[: len(plain)], old.weight)
+        mean = old.weight.float().mean(0)
+        torch.testing.assert_close(grown[len(plain) :].float(), mean.expand(5, -1), atol=1e-3, rtol=1e-2)
+    assert not state["multi_modal_projector.row_seperator"].any()
+    assert state["multi_modal_projector.proj.0.weight"].std() > 0
+
+    save_magma(network, processor, tmp_path / "magma")
+    again, _ = load_magma(tmp_path / "magma")
+    assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in state.items())
+
+
+def test_building_twice_gives_the_same_model(tmp_path: Path) -> None:
+    llama_folder(tmp_path / "llama")
+    clip_file(tmp_path / "clip.safetensors", "open_clip")
+    vision = MagmaVisionConfig(vision_backbone="small", **SMALL_TOWER)
+    states = [
+        build_magma(tmp_path / "llama", tmp_path / "clip.safetensors", vision_config=vision, seed=seed)[0].state_dict()
+        for seed in (0, 0, 1)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    drawn = {name for name in states[0] if not torch.equal(states[0][name], states[2][name])}
+    assert drawn == {f"multi_modal_projector.proj.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+
+
+def test_a_clip_of_another_size_is_named(tmp_path: Path) -> None:
+    llama_folder(tmp_path / "llama")
+    clip_file(tmp_path / "clip.safetensors", "open_clip")
+    with pytest.raises(ValueError, match=r"the checkpoint does not fit the model: \d+ missing: vision_tower"):
+        build_magma(tmp_path / "llama", tmp_path / "clip.safetensors")

@@ -1,0 +1,353 @@
+import copy
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import BatchFeature
+
+from model.config import Grid
+from model.magma import MagmaForCausalLM, token_losses
+from model.merge import IGNORED
+from model.processor import Sample
+from tests.model.small import TILE, chat, picture, small_config, small_magma, small_processor, supervised
+
+PROCESSOR = small_processor()
+MIXED = [
+    supervised(PROCESSOR, [(60, 60)]),
+    supervised(PROCESSOR, [], "Nothing."),
+    supervised(PROCESSOR, [(150, 140), (50, 120)], "Further to the right than before."),
+]
+"""one image, none, two of different grids"""
+
+
+def logits_of(model: MagmaForCausalLM, batch: BatchFeature | dict[str, Any]) -> Tensor:
+    with torch.no_grad():
+        return model(**batch).logits
+
+
+def real_rows(batch: BatchFeature, values: Tensor) -> list[Tensor]:
+    """What stands at each row's own positions, without the pads."""
+    return [row[mask.bool()] for row, mask in zip(values, batch["attention_mask"], strict=True)]
+
+
+@pytest.mark.parametrize("strategy", ["crop", "global"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_batch_equals_its_rows_one_by_one(strategy: str, side: str) -> None:
+    model = small_magma(strategy=strategy)
+    batch = PROCESSOR.batch(MIXED, padding_side=side)
+    together = real_rows(batch, logits_of(model, batch))
+    for sample, row in zip(MIXED, together, strict=True):
+        alone = logits_of(model, PROCESSOR.batch([sample]))[0]
+        torch.testing.assert_close(row, alone, atol=1e-4, rtol=0)
+
+
+def test_a_single_row_padded_on_the_right_is_not_turned_about() -> None:
+    """The reference takes any single row for one padded on the left and rotates it."""
+    model = small_magma()
+    batch = PROCESSOR.batch([MIXED[0]])
+    ids = torch.nn.functional.pad(batch["input_ids"], (0, 5), value=PROCESSOR.ids.pad)
+    mask = torch.nn.functional.pad(batch["attention_mask"], (0, 5))
+    padded = {**batch, "input_ids": ids, "attention_mask": mask}
+    padded.pop("labels")
+    whole = logits_of(model, padded)[0]
+    torch.testing.assert_close(whole[: len(MIXED[0].input_ids)], logits_of(model, batch)[0], atol=1e-4, rtol=0)
+
+
+def unexpanded(sample: Sample) -> dict[str, Tensor]:
+    """The sample with one token for an image, as the release's processor gives it, padded by row."""
+    ids, labels, vectors = [], [], []
+    for token, label in zip(sample.input_ids.tolist(), sample.labels.tolist(), strict=True):
+        if token == PROCESSOR.ids.image and ids and ids[-1] == token:
+            continue
+        ids.append(token)
+        labels.append(label)
+        vectors.append(token == PROCESSOR.ids.image)
+    return {
+        "input_ids": torch.tensor([ids]),
+        "labels": torch.tensor([labels]),
+        "pixel_values": sample.pixel_values[None],
+        "image_sizes": sample.image_sizes[None],
+    }
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_one_token_an_image_and_one_a_vector_are_the_same_text(number: int) -> None:
+    model = small_magma()
+    short = unexpanded(MIXED[number])
+    with torch.no_grad():
+        one, other = model(**short), model(**PROCESSOR.batch([MIXED[number]]))
+    torch.testing.assert_close(one.logits, other.logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(one.loss, other.loss)
+
+
+def test_crop_equals_global_for_an_image_of_one_tile_and_not_for_more() -> None:
+    crop, whole = small_magma(strategy="crop"), small_magma(strategy="global")
+    whole.load_state_dict(crop.state_dict())
+    one = PROCESSOR.batch([MIXED[0]])
+    torch.testing.assert_close(logits_of(crop, one), logits_of(whole, one), atol=1e-5, rtol=0)
+    two = PROCESSOR.batch([MIXED[2]])
+    assert (logits_of(crop, two) - logits_of(whole, two)).abs().max() > 1e-2
+
+
+def test_text_alone_is_plain_llama() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch([MIXED[1]])
+    with torch.no_grad():
+        plain = model.language_model(input_ids=batch["input_ids"]).logits
+    torch.testing.assert_close(logits_of(model, batch), plain, atol=1e-5, rtol=0)
+
+
+def packed(samples: list[Sample]) -> dict[str, Tensor]:
+    """Documents one after the other in one row, each with positions of its own."""
+    return {
+        "input_ids": torch.cat([sample.input_ids for sample in samples])[None],
+        "labels": torch.cat([sample.labels for sample in samples])[None],
+        "position_ids": torch.cat([torch.arange(len(sample.input_ids)) for sample in samples])[None],
+        "pixel_values": torch.cat([sample.pixel_values for sample in samples]),
+        "image_sizes": torch.cat([sample.image_sizes for sample in samples]),
+    }
+
+
+NO_COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="flex attention compiles its kernels on a CPU")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager", pytest.param("flex_attention", marks=NO_COMPILER)])
+def test_packed_documents_do_not_see_each_other(attention: str) -> None:
+    model = small_magma()
+    model.set_attn_implementation(attention)
+    with torch.no_grad():
+        together = model(**packed(MIXED), loss_reduction="none")
+    alone = [logits_of(model, PROCESSOR.batch([sample]))[0] for sample in MIXED]
+    torch.testing.assert_close(together.logits[0], torch.cat(alone), atol=1e-4, rtol=0)
+    with torch.no_grad():
+        losses = [model(**PROCESSOR.batch([sample]), loss_reduction="none").loss for sample in MIXED]
+    torch.testing.assert_close(together.loss, torch.cat(losses), atol=1e-4, rtol=0)
+
+
+def test_the_mean_loss_is_that_of_the_supervised_tokens_alone() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch(MIXED)
+    with torch.no_grad():
+        out = model(**batch)
+    targets = batch["labels"][:, 1:]
+    plain = torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+    torch.testing.assert_close(out.loss, plain)
+
+
+def test_losses_in_chunks_equal_those_at_once_with_their_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = torch.nn.Linear(8, 50, bias=False)
+    hidden = torch.randn(33, 8, requires_grad=True)
+    targets = torch.randint(0, 50, (33,))
+    at_once = token_losses(head, hidden, targets)
+    (expected,) = torch.autograd.grad(at_once.sum(), hidden)
+    monkeypatch.setattr("model.magma._LOSS_CHUNK", 5)
+    in_chunks = token_losses(head, hidden, targets)
+    torch.testing.assert_close(in_chunks, at_once)
+    torch.testing.assert_close(torch.autograd.grad(in_chunks.sum(), hidden)[0], expected)
+    assert token_losses(head, hidden[:0], targets[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("projector", ["mlp2x_gelu", "linear"])
+def test_gradients_reach_every_part_that_is_used(projector: str) -> None:
+    model = small_magma(projector=projector).train()
+    model(**PROCESSOR.batch(MIXED)).loss.backward()
+    without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert without == {
+        "vision_tower.clip_vision_model.trunk.head.norm.weight",
+        "vision_tower.clip_vision_model.trunk.head.norm.bias",
+        "vision_tower.clip_vision_model.head.proj.weight",
+    }
+    still = [
+        name for name, parameter in model.named_parameters() if parameter.grad is not None and not parameter.grad.any()
+    ]
+    assert still == []
+
+
+@pytest.mark.parametrize("part", ["vision_tower", "multi_modal_projector", "language_model"])
+def test_a_frozen_part_gets_no_gradient_and_the_others_do(part: str) -> None:
+    model = small_magma().train()
+    model.get_submodule(part).requires_grad_(False)
+    model(**PROCESSOR.batch(MIXED)).loss.backward()
+    for name in ("vision_tower", "multi_modal_projector", "language_model"):
+        has = [parameter.grad is not None for parameter in model.get_submodule(name).parameters()]
+        assert any(has) == (name != part), name
+
+
+def test_recomputed_activations_change_no_gradient() -> None:
+    plain = small_magma().train()
+    saving = copy.deepcopy(plain)
+    saving.checkpoint_activations()
+    batch = PROCESSOR.batch(MIXED)
+    for model in (plain, saving):
+        model(**batch).loss.backward()
+    for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(other.grad, one.grad, msg=lambda text, name=name: f"{name}: {text}")
+    saving.checkpoint_activations(vision=False, language=False)
+    assert not saving.language_model.is_activation_checkpointing
+
+
+def test_a_frozen_tower_drops_no_path_even_in_training() -> None:
+    model = small_magma(drop_path=0.5).train()
+    tiles, grids = MIXED[2].pixel_values, [Grid(*size) for size in MIXED[2].image_sizes.tolist()]
+    torch.manual_seed(1)
+    with torch.no_grad():
+        drawn = [torch.cat(model.image_features(tiles, grids)) for _ in range(4)]
+    assert any(not torch.equal(drawn[0], other) for other in drawn[1:]), "a tower in training drops paths"
+    model.vision_tower.requires_grad_(False)
+    with torch.no_grad():
+        frozen = [torch.cat(model.image_features(tiles, grids)) for _ in range(4)]
+    assert all(torch.equal(frozen[0], other) for other in frozen[1:])
+
+
+PROMPTS = [
+    PROCESSOR.prompt(chat("<image>\nWhere?"), [picture((60, 60))]),
+    PROCESSOR.prompt(chat("What is a cup?")),
+    PROCESSOR.prompt(chat("<image>\n<image>\nWhich of both?"), [picture((150, 140)), picture((50, 120))]),
+]
+NEW = 10
+
+
+def answers(model: MagmaForCausalLM, batch: BatchFeature | dict[str, Any], **options: Any) -> list[list[int]]:
+    out = model.generate(**batch, max_new_tokens=NEW, min_new_tokens=NEW, **options)
+    return out[:, batch["input_ids"].shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_answers_of_a_batch_are_those_of_its_prompts_alone(side: str, cached: bool) -> None:
+    model = small_magma()
+    alone = [answers(model, PROCESSOR.batch([prompt]), do_sample=False)[0] for prompt in PROMPTS]
+    batch = PROCESSOR.batch(PROMPTS, padding_side=side)
+    assert answers(model, batch, do_sample=False, use_cache=cached) == alone
+    assert alone[0] != alone[2]
+
+
+def test_an_answer_is_the_most_likely_next_token_of_a_plain_pass_each_time() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch([PROMPTS[0]])
+    (answer,) = answers(model, batch, do_sample=False)
+    text = batch["input_ids"]
+    for token in answer:
+        with torch.no_grad():
+            logits = model(input_ids=text, pixel_values=batch["pixel_values"], image_sizes=batch["image_sizes"]).logits
+        logits[..., [PROCESSOR.ids.image, PROCESSOR.ids.eot]] = -torch.inf
+        assert int(logits[0, -1].argmax()) == token
+        text = torch.cat([text, torch.tensor([[token]])], dim=1)
+
+
+def test_one_image_token_serves_generation_too_and_comes_back_as_one() -> None:
+    model = small_magma()
+    expanded = PROCESSOR.batch([PROMPTS[0]])
+    text = "".join(["<image>", "Where?"])
+    short = PROCESSOR(text=text, images=picture((60, 60)))
+    out = model.generate(**short, max_new_tokens=3, do_sample=False)
+    assert out[0, : short["input_ids"].shape[1]].tolist() == short["input_ids"][0].tolist()
+    assert out.shape[1] <= short["input_ids"].shape[1] + 3
+    assert expanded["input_ids"].shape[1] > short["input_ids"].shape[1]
+
+
+def test_several_answers_of_each_prompt_keep_their_images() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch(PROMPTS)
+    once = answers(model, batch, num_beams=2)
+    assert answers(model, batch, num_beams=2, num_return_sequences=2)[::2] == once
+    torch.manual_seed(0)
+    first = answers(model, batch, do_sample=True, temperature=0.7, num_return_sequences=3)
+    torch.manual_seed(0)
+    assert answers(model, batch, do_sample=True, temperature=0.7, num_return_sequences=3) == first
+    assert len({tuple(one) for one in first}) > len(PROMPTS)
+
+
+def test_scores_come_with_whole_sequences() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch(PROMPTS)
+    out = model.generate(**batch, max_new_tokens=2, min_new_tokens=2, return_dict_in_generate=True, output_scores=True)
+    assert out.sequences.shape == (3, batch["input_ids"].shape[1] + 2)
+    assert len(out.scores) == 2
+
+
+def test_an_image_token_is_never_said() -> None:
+    model = small_magma()
+    with torch.no_grad():
+        model.language_model.lm_head.weight[PROCESSOR.ids.image] = model.language_model.lm_head.weight.sum(0) * 100
+    said = [token for answer in answers(model, PROCESSOR.batch(PROMPTS), do_sample=False) for token in answer]
+    assert PROCESSOR.ids.image not in said
+
+
+def test_wrong_input_is_named() -> None:
+    model = small_magma()
+    good = unexpanded(MIXED[2])
+    height = model.config.text_config.vocab_size
+    ids = good["input_ids"]
+    image = torch.tensor([[PROCESSOR.ids.image]])
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"input_ids": torch.cat([ids, image], dim=1), "labels": None}, "row 0 has 3 image tokens, but 2 images"),
+        ({"pixel_values": None, "image_sizes": None}, "2 image tokens .* but 0 images"),
+        ({"input_ids": torch.full_like(ids, height)}, f"token id {height} is not in the vocabulary of {height}"),
+        ({"input_ids": torch.full_like(ids, -3)}, "token id -3"),
+        ({"image_sizes": None}, "without image_sizes"),
+        ({"image_sizes": torch.tensor([[[3, 3], [1, 1]]])}, "need 10 tiles, but pixel_values holds 6"),
+        ({"labels": torch.full_like(ids, IGNORED)}, "no supervised token"),
+        ({"loss_reduction": "sum"}, "'sum'"),
+        ({"input_ids": None}, "neither input_ids nor inputs_embeds"),
+        ({"position_ids": torch.arange(ids.shape[1])[None]}, "a position for each vector"),
+    ]
+    for change, named in cases:
+        with pytest.raises(ValueError, match=named):
+            model(**{**good, **change})
+
+
+def test_images_must_be_those_of_their_own_row() -> None:
+    """Two tokens in one row and none in the other, but an image for each: as many in all, yet wrong."""
+    model = small_magma()
+    image = PROCESSOR.ids.image
+    pixels = torch.zeros(2, 1, 3, TILE, TILE)
+    with pytest.raises(ValueError, match="row 0 has 2 image tokens, but 1 images"):
+        model(
+            input_ids=torch.tensor([[image, image, 5], [5, 5, 5]]),
+            pixel_values=pixels,
+            image_sizes=torch.ones(2, 1, 2, dtype=torch.long),
+        )
+
+
+def test_expanded_images_must_end_with_their_row() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch([MIXED[0], MIXED[2]])
+    swapped = {**batch, "image_sizes": batch["image_sizes"].flip(0), "pixel_values": batch["pixel_values"].flip(0)}
+    with pytest.raises(ValueError, match=r"row 0 has 6 image tokens; images of \[12, 20, 6\] vectors"):
+        model(**swapped)
+
+
+def test_a_row_without_an_image_stands_beside_one_with() -> None:
+    model = small_magma()
+    image = PROCESSOR.ids.image
+    pixels = torch.randn(2, 1, 3, TILE, TILE)
+    both = logits_of(
+        model,
+        {
+            "input_ids": torch.tensor([[5, image, 6], [5, 6, 7]]),
+            "pixel_values": pixels,
+            "image_sizes": torch.tensor([[[1, 1]], [[0, 0]]]),
+        },
+    )
+    text = logits_of(model, {"input_ids": torch.tensor([[5, 6, 7]])})
+    torch.testing.assert_close(both[1, -3:], text[0], atol=1e-4, rtol=0)
+
+
+def test_half_precision_takes_pixels_of_any_type() -> None:
+    model = small_magma().to(torch.bfloat16)
+    out = model(**PROCESSOR.batch(MIXED))
+    assert out.logits.dtype == torch.bfloat16
+    assert out.loss.dtype == torch.float32
+    assert torch.isfinite(out.loss)
+
+
+def test_the_initial_model_has_the_first_values_of_its_parts() -> None:
+    torch.manual_seed(0)
+    model = MagmaForCausalLM(small_config())
+    assert not model.multi_modal_projector.row_seperator.any()
+    assert torch.equal(model.vision_tower.trunk.stages[0].blocks[0].gamma, torch.full((8,), 1e-6))
+    assert model.vision_tower.trunk.stem[0].weight.std() > 0
