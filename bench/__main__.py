@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import Figure, as_json, machine, markdown, table
 
-TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "memory")
+TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "images", "memory")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -68,6 +68,10 @@ def _measure(topic: str) -> Callable[[Path, bool], Iterator[Figure]]:
             from bench import track
 
             return track.measure
+        case "images":
+            from bench import images
+
+            return images.measure
         case "memory":
             from bench import memory
 

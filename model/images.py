@@ -6,7 +6,6 @@ are RGB uint8; tiles are normalised float32. The rules are those of the public r
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 import cv2
@@ -17,6 +16,8 @@ from PIL import Image
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
+from model.config import STRIDE, Grid
+
 Pixels = npt.NDArray[np.uint8]
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
 Strategy = Literal["crop", "global"]
@@ -26,23 +27,13 @@ _Ints = npt.NDArray[np.int64]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """of the three colours in 0..1, as OpenAI's CLIP has them"""
-STRIDE = 32
-"""pixels of a tile per feature of the vision tower, along either side"""
 
 _BY_WAY_OF = {"P": "RGBA", "PA": "RGBA", "La": "LA"}
 """modes that PIL makes RGB with a warning, or not at all, unless they are another one first"""
-_STRIPE = 32
+_STRIPE = 64
 """lines that are worked on at a time: what is known of them then stays in the processor's cache"""
 _MAX_REMAP_PX = 32_766
 """the widest image that cv2.remap takes"""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How many tiles an image is cut into, downwards and across."""
-
-    rows: int
-    cols: int
 
 
 def choose_grid(size_wh: tuple[int, int], *, tile: int = 512, max_tiles: int = 4) -> Grid:
@@ -70,12 +61,6 @@ def choose_grid(size_wh: tuple[int, int], *, tile: int = 512, max_tiles: int = 4
             "is left of its short side; cut it into shorter pieces or pad that side"
         )
     return best
-
-
-def image_tokens(grid: Grid, *, tile: int = 512, stride: int = STRIDE) -> int:
-    """How many embeddings an image becomes: a feature per `stride` pixels, and a separator after each row of them."""
-    features = tile // stride
-    return grid.rows * features * (grid.cols * features + 1)
 
 
 def rgb_array(image: AnyImage) -> Pixels:
@@ -130,6 +115,8 @@ def image_tiles(
     and the four weights add up to 1, so here only the pixels that are read are made floats: the same to rounding.
     """
     across, stripe = grid.cols * tile, math.gcd(tile, _STRIPE)
+    if across > _MAX_REMAP_PX:
+        raise ValueError(f"{grid.cols} tiles of {tile} side by side are too many; {_MAX_REMAP_PX // tile} are the most")
     upper_H, lower_H, down_H = _neighbours(image_HW3.shape[0], grid.rows * tile)
     left_W, right_W, along_W = _neighbours(image_HW3.shape[1], across)
     if image_HW3.shape[1] > _MAX_REMAP_PX:
@@ -168,8 +155,8 @@ def image_tiles(
 
 def _neighbours(n_in: int, n_out: int) -> tuple[_Ints, _Ints, _Floats]:
     """The two of `n_in` lines that each of `n_out` lies between, and its way from the first to the second in 0..1."""
-    # float32 with one rounding of the product and the difference, as torch's compiled code: in a wide image any other
-    # rounding moves a point by up to 1/4000 pixel
+    # float32 with one rounding of the product and the difference, as torch on one thread (the reference's numbers); on
+    # several it rounds twice, which moves a point of a wide image by up to 1/4000 pixel unless n_out is a power of 2
     scale = np.float64(np.float32(n_in) / np.float32(n_out))
     from_N = np.maximum(scale * (np.arange(n_out) + 0.5) - 0.5, 0).astype(np.float32)
     first_N = np.minimum(from_N.astype(np.int64), n_in - 1)

@@ -11,6 +11,7 @@ TOWER = small_magma().vision_tower
 
 def test_image_tokens_of_the_grids_of_up_to_four_tiles() -> None:
     assert sorted(image_tokens(Grid(*grid)) for grid in GRIDS) == [272, 528, 544, 784, 816, 1040, 1056, 1088]
+    assert image_tokens(Grid(2, 1), 96) == 6 * 4
 
 
 @pytest.mark.parametrize("grid", GRIDS)
