@@ -91,6 +91,9 @@ def load_magma(
     stored = renamed(stored_tensors(folder))
     config = MagmaConfig.from_pretrained(folder)
     config = with_tokenizer(config, processor.tokenizer, height=_height(stored))
+    if not (folder / "processor_config.json").is_file():  # the release says these of the model alone
+        processor.max_length = config.text_config.max_position_embeddings
+        processor.wrap_images = config.mm_use_image_start_end
     if attention is not None:
         config._attn_implementation = attention
     model = empty_magma(config)

@@ -278,3 +278,34 @@ def test_a_clip_of_another_size_is_named(tmp_path: Path) -> None:
     clip_file(tmp_path / "clip.safetensors", "open_clip")
     with pytest.raises(ValueError, match=r"the checkpoint does not fit the model: \d+ missing: vision_tower"):
         build_magma(tmp_path / "llama", tmp_path / "clip.safetensors")
+
+
+def test_a_folder_in_the_form_of_the_release_is_read(folder: Path, tmp_path: Path) -> None:
+    """Settings of images in a file of their own, names of remote code, fields of older versions and of its training."""
+    release = tmp_path / "release"
+    release.mkdir()
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, release / name)
+    written = json.loads((folder / "config.json").read_text())
+    text = written["text_config"]
+    text |= {"rope_theta": text.pop("rope_parameters")["rope_theta"], "rope_scaling": None, "torch_dtype": "float32"}
+    code = {"AutoConfig": "configuration_magma.MagmaConfig", "AutoModelForCausalLM": "modeling_magma.MagmaForCausalLM"}
+    written |= {"auto_map": code, "tokenizer_vocab_size": 574, "mm_use_trace_start_end": False, "img_size": 64}
+    written["vision_config"] |= {
+        "vision_feature_layer": "clip_vis_dense",
+        "mm_use_row_seperator": True,
+        "use_cache": False,
+    }
+    (release / "config.json").write_text(json.dumps(written))
+    images = {"anyres_strategy": "crop", "base_img_size": 64, "num_crops": 2, "do_convert_rgb": True}
+    images |= {"auto_map": {"AutoProcessor": "processing_magma.MagmaProcessor"}, "processor_class": "MagmaProcessor"}
+    images |= {"image_processor_type": "MagmaImageProcessor"}
+    (release / "preprocessor_config.json").write_text(json.dumps(images))
+
+    network, processor = load_magma(release)
+    assert torch.equal(logits(network), logits(small_magma()))
+    assert network.config.tokenizer_vocab_size == 560, "entries without added tokens, as action ids need it"
+    assert processor.image_processor.num_crops == 2
+    assert processor.max_length == 512
+    assert type(AutoProcessor.from_pretrained(release)) is MagmaProcessor
+    assert type(AutoModelForCausalLM.from_pretrained(release)) is MagmaForCausalLM
