@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import Figure, as_json, machine, markdown, table
 
-TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "images", "memory")
+TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "images", "memory", "network", "load")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -76,6 +76,14 @@ def _measure(topic: str) -> Callable[[Path, bool], Iterator[Figure]]:
             from bench import memory
 
             return memory.measure
+        case "network":
+            from bench import network
+
+            return network.measure
+        case "load":
+            from bench import load
+
+            return load.measure
     raise ValueError(topic)
 
 

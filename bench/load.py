@@ -43,7 +43,7 @@ class Load:
 
 
 def measure(scratch: Path, quick: bool) -> Iterator[Figure]:
-    yield from measure_size("magma-tiny" if quick else "magma-300m", scratch, repeats=1 if quick else 3)
+    yield from measure_size("magma-tiny" if quick else "magma-300m", scratch, repeats=1 if quick else 5)
 
 
 def measure_size(size: str, scratch: Path, *, repeats: int, ways: Sequence[str] = tuple(_HOW)) -> Iterator[Figure]:

@@ -3,7 +3,6 @@
 The LLaMA is that of transformers and the ConvNeXt that of timm; module names are those of the released checkpoint.
 """
 
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,14 +11,19 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationMixin, LlamaForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils.generic import can_return_tuple
 
 from model.config import Grid, MagmaConfig, image_tokens
 from model.merge import (
     IGNORED,
+    Images,
     Layout,
+    check_runs,
     expand_images,
     flatten_tiles,
     images_by_row,
+    is_packed,
+    last_images,
     pad_tiles_by_row,
     positions,
     put_vectors,
@@ -27,7 +31,7 @@ from model.merge import (
 )
 from model.vision import Projector, VisionTower, feature_rasters
 
-_LOSS_CHUNK = 1024
+LOSS_CHUNK = 1024
 """supervised positions whose logits are in memory at once: at 128,262 entries in float32, half a gigabyte"""
 
 
@@ -63,6 +67,23 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
             if isinstance(getattr(module, name, None), nn.Parameter):
                 nn.init.constant_(getattr(module, name), value)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> "MagmaForCausalLM":
+        super()._apply(fn, recurse)
+        rotary = self.language_model.model.rotary_emb
+        if rotary.inv_freq.dtype != torch.float32:  # `to(bfloat16)`: rounded, they would turn far positions about
+            self.language_model.model.rotary_emb = type(rotary)(config=self.config.text_config).to(
+                rotary.inv_freq.device
+            )
+        return self
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """That of transformers; `checkpoint.load_magma` is stricter. What is never used stays frozen here too."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.vision_tower.freeze_unused()
+        return loaded
+
     def get_input_embeddings(self) -> nn.Embedding:
         return self.language_model.get_input_embeddings()
 
@@ -83,38 +104,51 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         else:
             self.language_model.activation_checkpointing_disable()
 
+    def _images(self, pixel_values: Tensor | None, image_sizes: Tensor | None) -> Images | None:
+        if pixel_values is None or not pixel_values.numel():
+            return None
+        if image_sizes is None:
+            raise ValueError("pixel_values come without image_sizes; give the rows and columns of each image")
+        side = self.config.vision_config.img_size
+        if pixel_values.shape[-3:] != (3, side, side):
+            raise ValueError(f"tiles are {list(pixel_values.shape[-3:])}, but the model's are {[3, side, side]}")
+        return flatten_tiles(pixel_values, image_sizes)
+
     def image_features(self, pixel_values: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Tiles [N, 3, S, S] of all images in reading order -> each image's vectors, separators included [V, H]."""
         strategy = self.config.vision_config.img_anyres_strategy
         pixels = pixel_values.to(self.multi_modal_projector.row_seperator.dtype)
-        rasters = feature_rasters(self.vision_tower, pixels, grids, strategy)
-        return [self.multi_modal_projector(raster) for raster in rasters]
+        return self.multi_modal_projector(feature_rasters(self.vision_tower, pixels, grids, strategy))
 
     def layout(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None,
-        labels: Tensor | None,
-        grids: list[Grid],
-        counts: list[int] | None = None,
+        labels: Tensor | None = None,
+        images: Images | None = None,
         padding_side: str | None = None,
     ) -> Layout:
         """Makes room for the images: see `expand_images`; what has room already, and text alone, stays as it is.
 
-        `counts`: images of each row, checked where given. `padding_side`: pads all rows anew on that side.
+        `padding_side`: pads all rows anew on that side. ValueError names what does not belong together.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        self._check_ids(input_ids)
-        lengths = self._lengths(grids)
-        per_row = self._image_tokens(input_ids, mask)
+        self._check(input_ids, mask, labels)
+        lengths = self._lengths(images)
+        is_image = (input_ids == self.config.image_token_index) & mask.bool()
+        per_row = is_image.sum(dim=1).tolist()
+        if images is not None and images.counts is not None and sum(per_row) in (len(lengths), sum(lengths)):
+            counts = images_by_row(per_row, lengths)
+            if counts != images.counts:
+                raise ValueError(f"the rows have image tokens for {counts} images, but {images.counts} are given")
         if sum(per_row) == sum(lengths):
-            _check_rows(per_row, lengths)
+            if lengths:
+                check_runs(is_image, lengths)
             if padding_side is None:
+                hidden = is_image | ~mask.bool()
+                labels = None if labels is None else labels.masked_fill(hidden, IGNORED)
                 return Layout(input_ids=input_ids, attention_mask=mask, labels=labels)
             lengths = [1] * sum(per_row)
-        elif counts is not None and counts != per_row:
-            row = next(row for row, (has, given) in enumerate(zip(per_row, counts, strict=True)) if has != given)
-            raise ValueError(f"row {row} has {per_row[row]} image tokens, but {counts[row]} images are given for it")
         return expand_images(
             input_ids,
             mask,
@@ -124,27 +158,31 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
             padding_side=padding_side or side_of_padding(mask, self.padding_side),
         )
 
-    def _lengths(self, grids: list[Grid]) -> list[int]:
-        return [image_tokens(grid, self.config.vision_config.img_size) for grid in grids]
-
-    def _image_tokens(self, input_ids: Tensor, mask: Tensor) -> list[int]:
-        return ((input_ids == self.config.image_token_index) & mask.bool()).sum(dim=1).tolist()
-
-    def _check_ids(self, input_ids: Tensor) -> None:
+    def _check(self, input_ids: Tensor, mask: Tensor, labels: Tensor | None) -> None:
+        for name, tensor in (("input_ids", input_ids), ("attention_mask", mask), ("labels", labels)):
+            if tensor is not None and (tensor.ndim != 2 or tensor.shape != input_ids.shape):
+                raise ValueError(f"{name} is {list(tensor.shape)} beside ids {list(input_ids.shape)}; both are [B, L]")
         height = self.config.text_config.vocab_size
         unknown = input_ids[(input_ids < 0) | (input_ids >= height)]
         if unknown.numel():
             raise ValueError(f"token id {int(unknown[0])} is not in the vocabulary of {height} entries")
 
-    def embed(self, layout: Layout, vectors: list[Tensor]) -> Tensor:
-        """Embeddings [B, L, H] of a layout with the image vectors in their places."""
+    def _lengths(self, images: Images | None) -> list[int]:
+        """Vectors of each image."""
+        side = self.config.vision_config.img_size
+        return [] if images is None else [image_tokens(grid, side) for grid in images.grids]
+
+    def embed(self, layout: Layout, images: Images | None) -> Tensor:
+        """Embeddings [B, L, H] of a layout, with the vectors of the images in their places."""
         is_image = layout.input_ids == self.config.image_token_index
         # the embedding of <image> is never read: its row need not be trained
         embeds = self.get_input_embeddings()(layout.input_ids.masked_fill(is_image, 0))
-        if not vectors:
+        if images is None:
             return embeds
-        return put_vectors(embeds, is_image & layout.attention_mask.bool(), torch.cat(vectors))
+        vectors = torch.cat(self.image_features(images.tiles, images.grids))
+        return put_vectors(embeds, is_image & layout.attention_mask.bool(), vectors)
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -158,35 +196,49 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         loss_reduction: str = "mean",
+        num_items_in_batch: int | Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """One pass; [B, L] int64 ids with one image token for each image, or one for each of its vectors.
 
         `pixel_values`, `image_sizes`: see `merge.flatten_tiles`. Logits are of the expanded layout [B, L', vocabulary].
-        Packed documents: expanded ids without `attention_mask`, and `position_ids` that start anew with each document;
-        no document then sees another. With `labels` (-100: not supervised) `loss` is the mean next-token cross entropy
-        in float32 over supervised positions, or with `loss_reduction="none"` its values in reading order; the head is
-        then applied to those positions alone, and in training no logits are returned.
+        Packed documents: expanded ids with `position_ids` that start anew with each document; none sees another, and
+        there is no cache. After a cache, `pixel_values` are those of the new text, or of all of it.
+
+        With `labels` (-100: not supervised) `loss` is the next-token cross entropy in float32: the mean over supervised
+        positions, their sum over `num_items_in_batch`, or with `loss_reduction="none"` each of them, in reading order.
+        The head is then applied to those positions alone, and in training no logits are returned.
         """
         if inputs_embeds is None:
             if input_ids is None:
                 raise ValueError("neither input_ids nor inputs_embeds are given; give one of them")
-            inputs_embeds, attention_mask, labels, position_ids = self._embedded(
-                input_ids, attention_mask, pixel_values, image_sizes, labels, position_ids, past_key_values
-            )
+            images = self._images(pixel_values, image_sizes)
+            if past_key_values is not None and past_key_values.get_seq_length():
+                inputs_embeds, position_ids = self._continued(
+                    input_ids, attention_mask, images, position_ids, past_key_values
+                )
+            else:
+                inputs_embeds, attention_mask, labels, position_ids = self._begun(
+                    input_ids, attention_mask, images, labels, position_ids
+                )
         elif pixel_values is not None:
             raise ValueError("inputs_embeds have no room for images; leave pixel_values out or give input_ids")
-        kwargs.pop("return_dict", None)
+        if position_ids is not None and past_key_values is None and is_packed(position_ids, attention_mask):
+            if use_cache or (attention_mask is not None and not bool(attention_mask.all())):
+                raise ValueError("position_ids start anew within a row: packed documents have neither pads nor a cache")
+            attention_mask, use_cache = None, False
+        if use_cache is None:
+            use_cache = labels is None and not self.training
         outputs = self.language_model.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            use_cache=bool(use_cache),
+            use_cache=use_cache,
             **kwargs,
         )
         hidden_BLH = outputs.last_hidden_state
-        loss = None if labels is None else self._loss(hidden_BLH, labels, loss_reduction)
+        loss = None if labels is None else self._loss(hidden_BLH, labels, loss_reduction, num_items_in_batch)
         logits = None
         if labels is None or not self.training:
             kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -199,35 +251,55 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
             attentions=outputs.attentions,
         )
 
-    def _embedded(
+    def _begun(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None,
-        pixel_values: Tensor | None,
-        image_sizes: Tensor | None,
+        images: Images | None,
         labels: Tensor | None,
         position_ids: Tensor | None,
-        past_key_values: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """Embeddings, mask, labels and positions of the expanded layout; a step of generation has no layout to make."""
-        if past_key_values is not None and past_key_values.get_seq_length():
-            if position_ids is None and attention_mask is not None:
-                position_ids = positions(attention_mask)[:, -input_ids.shape[1] :]
-            plain = Layout(input_ids=input_ids, attention_mask=torch.ones_like(input_ids), labels=None)
-            return self.embed(plain, []), attention_mask, labels, position_ids
-        tiles, grids, counts = _images(pixel_values, image_sizes)
+        """Embeddings, mask, labels and positions of a text from its beginning."""
         mask = attention_mask if attention_mask is not None and attention_mask.ndim == 2 else None
-        layout = self.layout(input_ids, mask, labels, grids, counts)
+        layout = self.layout(input_ids, mask, labels, images)
         if layout.input_ids is not input_ids:
             if position_ids is not None:
                 raise ValueError("position_ids need a position for each vector of an image; expand the image tokens")
             attention_mask = mask = layout.attention_mask
         if position_ids is None and mask is not None:
             position_ids = positions(mask)
-        vectors = [] if tiles is None else self.image_features(tiles, grids)
-        return self.embed(layout, vectors), attention_mask, layout.labels, position_ids
+        return self.embed(layout, images), attention_mask, layout.labels, position_ids
 
-    def _loss(self, hidden_BLH: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    def _continued(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        images: Images | None,
+        position_ids: Tensor | None,
+        past_key_values: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Embeddings and positions of what comes after a cache."""
+        if attention_mask is not None and attention_mask.ndim == 2:
+            total = past_key_values.get_seq_length() + input_ids.shape[1]
+            if attention_mask.shape[1] != total:
+                raise ValueError(
+                    f"attention_mask covers {attention_mask.shape[1]} positions, but cache and ids have {total}: an "
+                    "image takes one for each of its vectors; expand the image tokens, or leave the mask out"
+                )
+            if position_ids is None:
+                position_ids = positions(attention_mask)[:, -input_ids.shape[1] :]
+        layout = Layout(input_ids=input_ids, attention_mask=torch.ones_like(input_ids), labels=None)
+        is_image = input_ids == self.config.image_token_index
+        if images is not None:
+            counts = images.counts or [len(images.grids)]
+            images = last_images(images, counts, is_image.sum(dim=1).tolist(), self._lengths(images))
+        elif bool(is_image.any()):
+            raise ValueError("the new text has image tokens, but no images are given")
+        return self.embed(layout, images if images and images.grids else None), position_ids
+
+    def _loss(
+        self, hidden_BLH: Tensor, labels: Tensor, reduction: str, num_items_in_batch: int | Tensor | None
+    ) -> Tensor:
         if reduction not in ("mean", "none"):
             raise ValueError(f"loss_reduction is {reduction!r}; reductions are mean and none")
         targets = labels[:, 1:]
@@ -235,6 +307,8 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         losses = token_losses(self.language_model.lm_head, hidden_BLH[:, :-1][supervised], targets[supervised])
         if reduction == "none":
             return losses
+        if num_items_in_batch is not None:
+            return losses.sum() / num_items_in_batch
         if not len(losses):
             raise ValueError("no supervised token: every label is -100, so that there is no loss to take a mean of")
         return losses.mean()
@@ -242,7 +316,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
     @torch.no_grad()
     def generate(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
@@ -251,16 +325,24 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         """Continues prompts of any lengths, padded on either side; `options` are those of transformers' `generate`.
 
         Returns ids [B, L + new]: the prompt as given (one token for an image), then what is new. `<image>` itself is
-        never generated.
+        never generated. Without a mask, ids of the pad token are pads.
         """
-        tiles, grids, counts = _images(pixel_values, image_sizes)
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        layout = self.layout(input_ids, mask, None, grids, counts, padding_side="left")
-        if tiles is not None:
+        input_ids = options.pop("inputs", None) if input_ids is None else input_ids
+        if input_ids is None:
+            raise ValueError("no input_ids are given; give a prompt")
+        if attention_mask is None:
+            pad = self.config.text_config.pad_token_id
+            attention_mask = torch.ones_like(input_ids) if pad is None else (input_ids != pad).long()
+        images = self._images(pixel_values, image_sizes)
+        layout = self.layout(input_ids, attention_mask, None, images, padding_side="left")
+        if images is not None:
             # by row, so that transformers can repeat rows for beams and several answers
-            counts = counts or images_by_row(self._image_tokens(input_ids, mask), grids, self._lengths(grids))
-            options["pixel_values"], options["image_sizes"] = pad_tiles_by_row(tiles, grids, counts)
-        options.setdefault("suppress_tokens", [self.config.image_token_index])
+            is_image = layout.input_ids == self.config.image_token_index
+            counts = images_by_row((is_image & layout.attention_mask.bool()).sum(dim=1).tolist(), self._lengths(images))
+            options["pixel_values"], options["image_sizes"] = pad_tiles_by_row(images, counts)
+        config = options.get("generation_config") or self.generation_config
+        suppressed = options.pop("suppress_tokens", None) or config.suppress_tokens or []
+        options["suppress_tokens"] = [*suppressed, self.config.image_token_index]
         out = super().generate(layout.input_ids, attention_mask=layout.attention_mask, **options)
         sequences = out if isinstance(out, Tensor) else out.sequences
         prompts = input_ids.repeat_interleave(len(sequences) // len(input_ids), dim=0)
@@ -271,31 +353,13 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         return out
 
 
-def _images(
-    pixel_values: Tensor | None, image_sizes: Tensor | None
-) -> tuple[Tensor | None, list[Grid], list[int] | None]:
-    if pixel_values is None or not pixel_values.numel():
-        return None, [], None
-    if image_sizes is None:
-        raise ValueError("pixel_values come without image_sizes; give the rows and columns of each image")
-    return flatten_tiles(pixel_values, image_sizes)
-
-
-def _check_rows(tokens: list[int], lengths: list[int]) -> None:
-    """Of expanded text: where a row ends, an image must end, or vectors would stand in the row of another."""
-    ends = {0, *accumulate(lengths)}
-    for row, total in enumerate(accumulate(tokens)):
-        if total not in ends:
-            raise ValueError(f"row {row} has {tokens[row]} image tokens; images of {lengths} vectors do not fill it")
-
-
 def token_losses(head: nn.Module, hidden_nH: Tensor, targets_n: Tensor) -> Tensor:
     """Cross entropy of each target in float32 [n], some at a time: logits of all would not fit in memory."""
 
     def chunk_losses(hidden: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(head(hidden).float(), targets, reduction="none")
 
-    if len(hidden_nH) <= _LOSS_CHUNK:
+    if len(hidden_nH) <= LOSS_CHUNK:
         return chunk_losses(hidden_nH, targets_n)
-    chunks = zip(torch.split(hidden_nH, _LOSS_CHUNK), torch.split(targets_n, _LOSS_CHUNK), strict=True)
+    chunks = zip(torch.split(hidden_nH, LOSS_CHUNK), torch.split(targets_n, LOSS_CHUNK), strict=True)
     return torch.cat([checkpoint(chunk_losses, hidden, targets, use_reentrant=False) for hidden, targets in chunks])

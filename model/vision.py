@@ -32,7 +32,11 @@ class VisionTower(nn.Module):
         self.clip_vision_model = nn.ModuleDict({"trunk": trunk, "head": nn.ModuleDict(head)})
         if not config.head_dim:
             trunk.head = nn.Identity()
-        for part in (trunk.head, self.clip_vision_model["head"]):
+        self.freeze_unused()
+
+    def freeze_unused(self) -> None:
+        """The head gets no gradient: data-parallel training refuses parameters that wait for one."""
+        for part in (self.trunk.head, self.clip_vision_model["head"]):
             part.requires_grad_(False)
 
     @property
@@ -66,11 +70,14 @@ class Projector(nn.Module):
                 raise ValueError(f"mm_projector_type is {other!r}; projectors are mlp2x_gelu and linear")
         self.row_seperator = nn.Parameter(torch.zeros(1, 1, narrow))
 
-    def forward(self, raster_hwC: Tensor) -> Tensor:
-        """[h, w, C] -> [h * (w + 1), H]: row after row, each with its separator."""
-        vectors = self.proj(raster_hwC)
-        separators = self.row_seperator.to(vectors.dtype).expand(vectors.shape[0], 1, -1)
-        return torch.cat([vectors, separators], dim=1).flatten(0, 1)
+    def forward(self, rasters_hwC: Sequence[Tensor]) -> list[Tensor]:
+        """Each image's [h, w, C] -> [h * (w + 1), H]: row after row, each with its separator."""
+        # all at once: every rank of a sharded model then makes one call, however many images it has
+        vectors = self.proj(torch.cat([raster.flatten(0, 1) for raster in rasters_hwC]))
+        separator = self.row_seperator.to(vectors.dtype)
+        images = torch.split(vectors, [raster.shape[0] * raster.shape[1] for raster in rasters_hwC])
+        rows = [image.reshape(*raster.shape[:2], -1) for image, raster in zip(images, rasters_hwC, strict=True)]
+        return [torch.cat([row, separator.expand(len(row), 1, -1)], dim=1).flatten(0, 1) for row in rows]
 
 
 def join_tiles(tiles_NChw: Tensor, grid: Grid) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import BatchFeature, GenerationConfig
 
 from model.config import Grid
 from model.magma import MagmaForCausalLM, token_losses
@@ -142,7 +142,7 @@ def test_losses_in_chunks_equal_those_at_once_with_their_gradients(monkeypatch: 
     targets = torch.randint(0, 50, (33,))
     at_once = token_losses(head, hidden, targets)
     (expected,) = torch.autograd.grad(at_once.sum(), hidden)
-    monkeypatch.setattr("model.magma._LOSS_CHUNK", 5)
+    monkeypatch.setattr("model.magma.LOSS_CHUNK", 5)
     in_chunks = token_losses(head, hidden, targets)
     torch.testing.assert_close(in_chunks, at_once)
     torch.testing.assert_close(torch.autograd.grad(in_chunks.sum(), hidden)[0], expected)
@@ -284,7 +284,7 @@ def test_wrong_input_is_named() -> None:
     ids = good["input_ids"]
     image = torch.tensor([[PROCESSOR.ids.image]])
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"input_ids": torch.cat([ids, image], dim=1), "labels": None}, "row 0 has 3 image tokens, but 2 images"),
+        ({"input_ids": torch.cat([ids, image], dim=1), "labels": None}, "3 image tokens .* but 2 images"),
         ({"pixel_values": None, "image_sizes": None}, "2 image tokens .* but 0 images"),
         ({"input_ids": torch.full_like(ids, height)}, f"token id {height} is not in the vocabulary of {height}"),
         ({"input_ids": torch.full_like(ids, -3)}, "token id -3"),
@@ -305,7 +305,7 @@ def test_images_must_be_those_of_their_own_row() -> None:
     model = small_magma()
     image = PROCESSOR.ids.image
     pixels = torch.zeros(2, 1, 3, TILE, TILE)
-    with pytest.raises(ValueError, match="row 0 has 2 image tokens, but 1 images"):
+    with pytest.raises(ValueError, match=r"image tokens for \[2, 0\] images, but \[1, 1\] are given"):
         model(
             input_ids=torch.tensor([[image, image, 5], [5, 5, 5]]),
             pixel_values=pixels,
@@ -317,8 +317,150 @@ def test_expanded_images_must_end_with_their_row() -> None:
     model = small_magma()
     batch = PROCESSOR.batch([MIXED[0], MIXED[2]])
     swapped = {**batch, "image_sizes": batch["image_sizes"].flip(0), "pixel_values": batch["pixel_values"].flip(0)}
-    with pytest.raises(ValueError, match=r"row 0 has 6 image tokens; images of \[12, 20, 6\] vectors"):
+    with pytest.raises(ValueError, match=r"row 0 do not fit the images, of \[12, 20, 6\]"):
         model(**swapped)
+
+
+def test_images_must_be_in_the_order_of_their_places() -> None:
+    """As many vectors in all, but the second image's would stand where the first belongs."""
+    model = small_magma()
+    batch = PROCESSOR.batch([MIXED[2]])
+    tiles, sizes = batch["pixel_values"], batch["image_sizes"]
+    assert sizes.tolist() == [[2, 2], [2, 1]]
+    swapped = {**batch, "pixel_values": torch.cat([tiles[4:], tiles[:4]]), "image_sizes": sizes.flip(0)}
+    with pytest.raises(ValueError, match="the image tokens of row 0 do not fit the images"):
+        model(**swapped)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2 * TILE, 2 * TILE), (1, 1, TILE, TILE), (1, 3, TILE, TILE // 2)])
+def test_tiles_of_another_size_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"tiles are \[{shape[1]}, {shape[2]}, {shape[3]}\], but .* \[3, 64, 64\]"):
+        small_magma()(
+            input_ids=torch.tensor([[5, PROCESSOR.ids.image]]),
+            pixel_values=torch.zeros(shape),
+            image_sizes=torch.ones(1, 2, dtype=torch.long),
+        )
+
+
+def two_questions() -> tuple[Sample, int]:
+    """A chat with an image in each of two turns, and where the second question begins."""
+    messages = [*chat("<image>\nWhere?", "There."), *chat("<image>\nAnd here?")]
+    sample = PROCESSOR.prompt(messages, [picture((60, 60)), picture((120, 50), 5)])
+    second = int((sample.input_ids == PROCESSOR.ids.image).nonzero()[6])
+    return sample, second - 2
+
+
+@pytest.mark.parametrize("given", ["the new image", "both images"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_chat_goes_on_after_its_cache_with_another_image(given: str, masked: bool) -> None:
+    model = small_magma()
+    sample, cut = two_questions()
+    ids, tiles, sizes = sample.input_ids[None], sample.pixel_values, sample.image_sizes
+    with torch.no_grad():
+        whole = model(input_ids=ids, pixel_values=tiles, image_sizes=sizes).logits
+        first = model(input_ids=ids[:, :cut], pixel_values=tiles[:1], image_sizes=sizes[:1])
+        left = 1 if given == "the new image" else 0
+        mask = torch.ones_like(ids) if masked else None
+        images = {"pixel_values": tiles[left:], "image_sizes": sizes[left:]}
+        rest = model(input_ids=ids[:, cut:], attention_mask=mask, past_key_values=first.past_key_values, **images)
+    torch.testing.assert_close(rest.logits, whole[:, cut:], atol=1e-4, rtol=0)
+
+
+def test_generation_goes_on_after_a_cache_with_another_image() -> None:
+    model = small_magma()
+    sample, cut = two_questions()
+    batch = PROCESSOR.batch([sample])
+    with torch.no_grad():
+        first = model(
+            input_ids=batch["input_ids"][:, :cut],
+            pixel_values=batch["pixel_values"][:1],
+            image_sizes=batch["image_sizes"][:1],
+        )
+    assert answers(model, batch, past_key_values=first.past_key_values) == answers(model, batch)
+
+
+def test_after_a_cache_missing_images_and_short_masks_are_named() -> None:
+    model = small_magma()
+    sample, cut = two_questions()
+    ids, tiles, sizes = sample.input_ids[None], sample.pixel_values, sample.image_sizes
+
+    def after_the_first(**given: Any) -> None:
+        with torch.no_grad():
+            first = model(input_ids=ids[:, :cut], pixel_values=tiles[:1], image_sizes=sizes[:1])
+            model(past_key_values=first.past_key_values, **given)
+
+    with pytest.raises(ValueError, match="the new text has image tokens, but no images are given"):
+        after_the_first(input_ids=ids[:, cut:])
+    with pytest.raises(ValueError, match=r"row 0 goes on after the cache with 10 image tokens, .* \[6\] vectors"):
+        after_the_first(input_ids=ids[:, cut:], pixel_values=tiles[:1], image_sizes=sizes[:1])
+    with pytest.raises(ValueError, match=f"attention_mask covers 7 positions, but cache and ids have {cut + 1}"):
+        after_the_first(input_ids=ids[:, :1], attention_mask=torch.ones(1, 7))
+
+
+def test_packed_documents_stay_apart_whatever_else_is_given() -> None:
+    model = small_magma()
+    given = packed(MIXED)
+    plain = logits_of(model, given)
+    torch.testing.assert_close(
+        logits_of(model, {**given, "attention_mask": torch.ones_like(given["input_ids"])}), plain
+    )
+    holes = torch.ones_like(given["input_ids"])
+    holes[0, -3:] = 0
+    for wrong in ({"use_cache": True}, {"attention_mask": holes}):
+        with pytest.raises(ValueError, match="packed documents have neither pads nor a cache"):
+            model(**given, **wrong)
+
+
+def test_image_positions_are_never_supervised() -> None:
+    model = small_magma()
+    short = unexpanded(MIXED[0])
+    expanded = PROCESSOR.batch([MIXED[0]])
+    with torch.no_grad():
+        one = model(**{**short, "labels": short["input_ids"]}).loss
+        other = model(**{**expanded, "labels": expanded["input_ids"]}).loss
+    torch.testing.assert_close(one, other)
+
+
+def test_a_loss_can_be_a_share_of_several_batches_mean() -> None:
+    """As transformers' Trainer accumulates gradients: the sum over the number of tokens of all batches."""
+    model = small_magma()
+    with torch.no_grad():
+        whole = model(**PROCESSOR.batch(MIXED)).loss
+        count = sum(int((sample.labels[1:] != IGNORED).sum()) for sample in MIXED)
+        shares = [model(**PROCESSOR.batch([sample]), num_items_in_batch=count).loss for sample in MIXED]
+    torch.testing.assert_close(torch.stack(shares).sum(), whole)
+
+
+def test_frequencies_of_positions_stay_exact_in_half_precision() -> None:
+    exact = small_magma()
+    half = small_magma().to(torch.bfloat16)
+    rotary = [model.language_model.model.rotary_emb.inv_freq for model in (half, exact)]
+    assert rotary[0].dtype == torch.float32
+    assert torch.equal(rotary[0], rotary[1])
+
+
+def test_a_caller_may_forbid_more_tokens() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch([PROMPTS[0]])
+    (first,) = answers(model, batch)
+    for options in (
+        {"suppress_tokens": [first[0]]},
+        {"generation_config": GenerationConfig(suppress_tokens=[first[0]], pad_token_id=PROCESSOR.ids.pad)},
+    ):
+        (other,) = answers(model, batch, **options)
+        assert first[0] not in other
+        assert PROCESSOR.ids.image not in other
+
+
+def test_pads_are_seen_without_a_mask() -> None:
+    model = small_magma()
+    batch = PROCESSOR.batch(PROMPTS)
+    expected = answers(model, batch)
+    del batch["attention_mask"]
+    assert answers(model, batch) == expected
+    ids = batch.pop("input_ids")
+    out = model.generate(inputs=ids, **batch, max_new_tokens=NEW, min_new_tokens=NEW)
+    assert out[:, ids.shape[1] :].tolist() == expected
 
 
 def test_a_row_without_an_image_stands_beside_one_with() -> None:

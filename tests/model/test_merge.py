@@ -6,6 +6,7 @@ import torch
 from model.config import Grid
 from model.merge import (
     IGNORED,
+    Images,
     expand_images,
     flatten_tiles,
     images_by_row,
@@ -115,12 +116,12 @@ def test_positions_begin_after_the_pads() -> None:
 def test_tiles_padded_by_row_come_back_flat() -> None:
     tiles = torch.arange(7.0).reshape(7, 1, 1, 1).expand(7, 3, 2, 2)
     grids, counts = [Grid(1, 2), Grid(2, 1), Grid(1, 3)], [2, 0, 1]
-    by_row, sizes = pad_tiles_by_row(tiles, grids, counts)
+    by_row, sizes = pad_tiles_by_row(Images(tiles=tiles, grids=grids), counts)
     assert by_row.shape == (3, 4, 3, 2, 2)
     assert sizes.tolist() == [[[1, 2], [2, 1]], [[0, 0], [0, 0]], [[1, 3], [0, 0]]]
-    flat, found, found_counts = flatten_tiles(by_row, sizes)
-    assert torch.equal(flat, tiles)
-    assert (found, found_counts) == (grids, counts)
+    images = flatten_tiles(by_row, sizes)
+    assert torch.equal(images.tiles, tiles)
+    assert (images.grids, images.counts) == (grids, counts)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_tiles_padded_by_row_come_back_flat() -> None:
     ids=["a token an image", "a token a vector", "all in one row"],
 )
 def test_images_of_a_row_follow_from_its_tokens(tokens: list[int], expected: list[int]) -> None:
-    assert images_by_row(tokens, [Grid(1, 1)] * 3, [2, 3, 6]) == expected
+    assert images_by_row(tokens, [2, 3, 6]) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,10 @@ def test_images_of_a_row_follow_from_its_tokens(tokens: list[int], expected: lis
     [
         ((2, 3, 8, 8), [[1, 1]], "need 1 tiles, but pixel_values holds 2"),
         ((2, 3, 8, 8), [[3, 3]], "need 9 tiles, but pixel_values holds 2"),
-        ((2, 3, 8, 8), [[0, 2]], "without tiles"),
+        ((2, 3, 8, 8), [[0, 2]], r"\(0x2\) need 0 tiles"),
+        ((2, 3, 8, 8), [[-1, -2]], r"\(-1x-2\) need 2 tiles"),
+        ((2, 2, 3, 8, 8), [[[1, 1]]], "pixel_values has 2 rows, but image_sizes has 1"),
+        ((2, 3, 8, 8), [[1, 1, 1]], r"give \[B, T, 3, S, S\]"),
         ((1, 2, 3, 8, 8), [[[1, 3]]], "of row 0"),
         ((1, 2, 3, 8, 8), [[1, 2]], r"give \[B, T, 3, S, S\]"),
         ((3, 8, 8), [[1, 1]], r"give \[B, T, 3, S, S\]"),

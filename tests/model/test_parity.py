@@ -67,11 +67,11 @@ def test_the_loss_in_training_is_the_same_and_needs_no_logits(name: str) -> None
 @pytest.mark.parametrize("name", [name for name in NAMES if "pixel_values" in CASES["cases"][name]["shapes"]])
 def test_image_features_and_merged_layout(name: str) -> None:
     model, inputs, told = case(name)
-    tiles, grids, counts = flatten_tiles(inputs["pixel_values"], inputs["image_sizes"])
-    layout = model.layout(inputs["input_ids"], inputs["attention_mask"], inputs["labels"], grids, counts)
+    images = flatten_tiles(inputs["pixel_values"], inputs["image_sizes"])
+    layout = model.layout(inputs["input_ids"], inputs["attention_mask"], inputs["labels"], images)
     with torch.no_grad():
-        vectors = model.image_features(tiles, grids)
-        embeds = model.embed(layout, vectors)
+        vectors = model.image_features(images.tiles, images.grids)
+        embeds = model.embed(layout, images)
     torch.testing.assert_close(torch.cat(vectors), told["image_features_with_row_sep"], atol=1e-4, rtol=0)
     assert torch.equal(layout.attention_mask, told["merged_attention_mask"])
     assert torch.equal(layout.labels, told["merged_labels"])

@@ -47,7 +47,7 @@ def test_a_separator_ends_each_row_of_features() -> None:
     torch.nn.init.normal_(projector.row_seperator)
     raster = torch.randn(3, 5, 32)
     with torch.no_grad():
-        rows = projector(raster).reshape(3, 6, 32)
+        rows = projector([torch.randn(1, 2, 32), raster])[1].reshape(3, 6, 32)
         plain = projector.proj(raster)
     assert torch.equal(rows[:, -1], projector.row_seperator[0].expand(3, -1))
     torch.testing.assert_close(rows[:, :-1], plain)
