@@ -14,11 +14,11 @@ from typing import Literal, TypedDict, get_args
 
 from transformers import PreTrainedTokenizerFast
 
+from model.actions import ACTION_BINS
+from model.merge import IGNORED
 from model.tokenizer import ACTION, BOS, END_HEADER, EOT, IMAGE, IMAGE_END, IMAGE_START, START_HEADER, special_ids
 
 SYSTEM = "You are agent that can see, talk and act."
-IGNORED = -100
-"""the label of what is not trained"""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -134,6 +134,9 @@ def encode(
         raise ValueError(
             f"the answers hold {places} {ACTION} but {len(action_ids)} action ids are given; give one for each"
         )
+    strange = [one for one in action_ids if one != ids.action and not 0 < ids.base_vocab - one <= ACTION_BINS]
+    if strange:
+        raise ValueError(f"id {strange[0]} is no action; make action ids with model.actions.action_ids")
     input_ids, labels = [ids.bos], [IGNORED]
     actions = iter(action_ids)
     for piece in pieces:

@@ -35,6 +35,9 @@ _BACKBONES: dict[str, dict[str, Any]] = {
 """the backbones of LAION's CLIPs; `head_dim` is the width of CLIP's projection, which Magma keeps but never uses"""
 
 
+_NOT_GIVEN = {"depths": [], "dims": [], "norm_eps": 0.0, "head_dim": -1}
+
+
 class MagmaVisionConfig(PreTrainedConfig):
     """The vision tower and the projector.
 
@@ -67,7 +70,7 @@ class MagmaVisionConfig(PreTrainedConfig):
                 "or depths and dims"
             )
         for name, value in known.items():
-            if getattr(self, name) in ([], 0.0, -1):  # not given
+            if getattr(self, name) == _NOT_GIVEN[name]:
                 setattr(self, name, value)
         self.norm_eps = self.norm_eps or 1e-6
         self.head_dim = max(self.head_dim, 0)
@@ -110,6 +113,11 @@ class MagmaConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
+        if self.text_config.model_type != "llama" or self.text_config.tie_word_embeddings:
+            raise ValueError(
+                f"text_config is a {self.text_config.model_type!r} with tie_word_embeddings "
+                f"{self.text_config.tie_word_embeddings}; Magma's is a LLaMA with a head of its own"
+            )
         if self.vision_config.hidden_size != self.text_config.hidden_size:
             raise ValueError(
                 f"vision_config.hidden_size is {self.vision_config.hidden_size}, but the language model has "

@@ -5,6 +5,7 @@ batches; not assisted decoding, which adds several ids at once. The end id of an
 ends, and nothing else may forbid what they leave: no min_new_tokens beyond an answer's length.
 """
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _NAMED = re.compile(r"Mark (\d+) at \[\d+,\d+\]", re.ASCII)
 class ActionsOnly(LogitsProcessor):
     """The answer is n action ids (base_vocab - 256 .. base_vocab - 1) and then the end id.
 
-    It takes n + 1 new ids. An object may serve one generate call after another.
+    It takes n + 1 new ids. Make an object for each call of generate.
     """
 
     def __init__(self, base_vocab: int, eot: int, n: int = ACTION_DIMS) -> None:
@@ -44,7 +45,7 @@ class ActionsOnly(LogitsProcessor):
         ids = torch.arange(scores.shape[1], device=scores.device)
         actions = (ids >= self._base_vocab - ACTION_BINS) & (ids < self._base_vocab)
         allowed = torch.where(counts[:, None] < self._n, actions, ids == self._eot)
-        return scores.masked_fill(~allowed, -torch.inf)
+        return _with_a_choice(scores.masked_fill(~allowed, -torch.inf))
 
 
 class TraceAnswer(LogitsProcessor):
@@ -52,8 +53,8 @@ class TraceAnswer(LogitsProcessor):
 
     `marks`: ids it may name, each at most once, in increasing order; None: 1 .. 999. It gives the paths of exactly
     those that its head names. `steps`: positions per path; None: 1 or more. Coordinates are 0 .. bins - 1. All rows
-    share these, so a batch of differing images wants None or one call per image. An object may serve one generate call
-    after another.
+    share these, so a batch of differing images wants None or one call per image. Make an object for each call of
+    generate.
 
     An answer of m marks takes at most 53 + m (41 + 10 steps) new ids with marks and bins of three digits: that is one
     a character, and a trained vocabulary needs about half. A lower max_new_tokens may leave an answer incomplete.
@@ -91,12 +92,21 @@ class SomAnswer(LogitsProcessor):
         return self._text.masked(input_ids, scores)
 
 
+def _with_a_choice(scores: Tensor) -> Tensor:
+    if bool((scores == -torch.inf).all(dim=1).any()):
+        raise ValueError(
+            "what the format asks for next is forbidden otherwise; leave out min_new_tokens, suppress_tokens and such"
+        )
+    return scores
+
+
 def _checked(marks: Sequence[int], bins: int) -> tuple[int, ...]:
-    if not marks or min(marks) < 0 or len(set(marks)) < len(marks):
-        raise ValueError(f"marks are {list(marks)}; want at least one id, each 0 or more and named once")
+    ids = [operator.index(mark) for mark in marks]
+    if not ids or min(ids) < 0 or len(set(ids)) < len(ids):
+        raise ValueError(f"marks are {ids}; want at least one id, each 0 or more and named once")
     if bins < 1:
         raise ValueError(f"bins is {bins}; want 1 or more")
-    return tuple(sorted(marks))
+    return tuple(sorted(ids))
 
 
 def _trace_grammar(text: str, *, marks: Sequence[int], steps: int | None, bins: int) -> str:
@@ -157,7 +167,7 @@ class _Text:
             bias = np.frombuffer(state.matcher.compute_logit_bias(), np.uint8)
             allowed = torch.from_numpy(np.flatnonzero(bias > 0)).to(scores.device)
             masked[row, allowed] = scores[row, allowed]
-        return masked
+        return _with_a_choice(masked)
 
     def _next(self, state: _Matched, token: int) -> _Matched:
         tokens = (*state.tokens, token)

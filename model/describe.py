@@ -251,7 +251,7 @@ def count_flops(model: MagmaForCausalLM, grids: list[Grid], *, text_tokens: int)
         embeds_1LH = torch.empty(1, length, model.config.text_config.hidden_size)
         # with a cache transformers does not look for packed documents among positions, whose values meta lacks
         cache = DynamicCache()
-        projector, _ = _counted(lambda: model.multi_modal_projector(features))
+        projector = _counted(lambda: model.multi_modal_projector([features]))[0] if grids else 0
         # the tower and the projector: tiles on their own or as one raster, as the model does it
         both = _counted(lambda: model.image_features(pixels, grids))[0] if grids else 0
         run_layers = model.language_model.model

@@ -47,19 +47,14 @@ def choose_grid(size_wh: tuple[int, int], *, tile: int = 512, max_tiles: int = 4
         raise ValueError(f"an image of {width}x{height} pixels has nothing to cut into tiles: give at least 1x1")
     if max_tiles < 1 or tile < 1:
         raise ValueError(f"max_tiles={max_tiles}, tile={tile}: both must be at least 1")
-    best, most_px, least_waste_px = None, 0, 0
+    best, most_px, least_waste_px = Grid(1, 1), 0, tile * tile
     for cols in range(1, max_tiles + 1):
         for rows in range(1, max_tiles // cols + 1):
             scale = min(cols * tile / width, rows * tile / height)
             kept_px = min(int(width * scale) * int(height * scale), width * height)
             waste_px = cols * rows * tile * tile - kept_px
-            if kept_px > most_px or (kept_px == most_px > 0 and waste_px < least_waste_px):
+            if kept_px > most_px or (kept_px == most_px and waste_px < least_waste_px):
                 best, most_px, least_waste_px = Grid(rows=rows, cols=cols), kept_px, waste_px
-    if best is None:
-        raise ValueError(
-            f"an image of {width}x{height} pixels is too thin for {max_tiles} tiles of {tile}: scaled to fit, nothing "
-            "is left of its short side; cut it into shorter pieces or pad that side"
-        )
     return best
 
 
@@ -238,10 +233,15 @@ class MagmaImageProcessor(BaseImageProcessor):
         side = self.base_img_size
         grids, tiles = [], [torch.empty(0, 3, side, side)]
         several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
-        for image in several:
+        for number, image in enumerate(several):
             if not self.do_convert_rgb and isinstance(image, Image.Image) and image.mode != "RGB":
                 raise ValueError(f"a PIL image of mode {image.mode}: convert it to RGB or set do_convert_rgb")
-            image_HW3 = rgb_array(image)
+            try:
+                image_HW3 = rgb_array(image)
+            except OSError as error:  # PIL reads files late
+                raise ValueError(
+                    f"image {number}, {getattr(image, 'filename', '')!r}, can't be read: {error}"
+                ) from error
             size_wh = (image_HW3.shape[1], image_HW3.shape[0])
             grid = choose_grid(size_wh, tile=side, max_tiles=self.num_crops if num_crops is None else num_crops)
             grids.append([grid.rows, grid.cols])

@@ -5,6 +5,7 @@ Letters: L positions of a chat, N tiles of its images, n images, S side of a til
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 
-from model.chat import Encoded, Message, encode
+from model.chat import Encoded, Message, encode, place_images, render
 from model.config import Grid, MagmaConfig, image_tokens
 from model.images import AnyImage, MagmaImageProcessor, frame_indices
 from model.merge import IGNORED
@@ -68,7 +69,7 @@ class MagmaProcessor(ProcessorMixin):
     def prompt(
         self,
         messages: Sequence[Message],
-        images: Sequence[AnyImage] = (),
+        images: AnyImage | Sequence[AnyImage] = (),
         *,
         video: Sequence[AnyImage] = (),
         num_frames: int = 32,
@@ -81,8 +82,9 @@ class MagmaProcessor(ProcessorMixin):
         question. A frame of 512 pixels takes 272 positions: 32 need a `max_length` beyond LLaMA-3's 8192, at which the
         release was evaluated. ValueError tells what is too long, too many or unknown.
         """
+        images = _listed(images)
         if len(video):
-            if len(images):
+            if images:
                 raise ValueError("images and a video are given; give one of them")
             images = [video[index] for index in frame_indices(len(video), num_frames)]
             messages = _with_frames(messages, len(images))
@@ -93,7 +95,7 @@ class MagmaProcessor(ProcessorMixin):
     def supervised(
         self,
         messages: Sequence[Message],
-        images: Sequence[AnyImage] = (),
+        images: AnyImage | Sequence[AnyImage] = (),
         *,
         action_ids: Sequence[int] = (),
         trained_tail: int | None = None,
@@ -118,21 +120,17 @@ class MagmaProcessor(ProcessorMixin):
         return self._sample(encoded, images, num_crops, max_length)
 
     def _sample(
-        self, encoded: Encoded, images: Sequence[AnyImage], num_crops: int | None, max_length: int | None
+        self, encoded: Encoded, images: AnyImage | Sequence[AnyImage], num_crops: int | None, max_length: int | None
     ) -> Sample:
+        images = _listed(images)
         asked = encoded.input_ids.count(self.ids.image)
         if asked != len(images):
             raise ValueError(f"the text has {asked} {IMAGE} tokens, but {len(images)} images are given")
-        tiles = self.image_processor(list(images), num_crops=num_crops)
-        side = self.image_processor.base_img_size
-        lengths = [image_tokens(Grid(*size), side) for size in tiles["image_sizes"].tolist()]
+        tiles = self.image_processor(images, num_crops=num_crops)
+        lengths = self._lengths(tiles["image_sizes"])
         limit = self.max_length if max_length is None else max_length
         total = len(encoded.input_ids) - asked + sum(lengths)
-        if total > limit:
-            raise ValueError(
-                f"the chat takes {total} positions, {sum(lengths)} of them for {asked} images; the limit is {limit}: "
-                "give fewer images or tiles (num_crops), a shorter text, or a higher max_length"
-            )
+        _check_length(total, sum(lengths), asked, limit)
         ids = torch.tensor(encoded.input_ids, dtype=torch.int64)
         repeats = torch.ones_like(ids)
         repeats[ids == self.ids.image] = torch.tensor(lengths, dtype=torch.int64)
@@ -143,12 +141,17 @@ class MagmaProcessor(ProcessorMixin):
             image_sizes=tiles["image_sizes"],
         )
 
+    def _lengths(self, image_sizes: Tensor) -> list[int]:
+        return [image_tokens(Grid(*size), self.image_processor.base_img_size) for size in image_sizes.tolist()]
+
     def batch(self, samples: Sequence[Sample], *, padding_side: str = "left") -> BatchFeature:
         """Samples side by side for the model: ids, mask and labels [B, L] (prompts have none), all tiles, all grids."""
 
         def padded(rows: list[Tensor], filler: int) -> Tensor:
             return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=padding_side)
 
+        if not samples:
+            raise ValueError("a batch of no samples; give one at least")
         labels = [sample.labels for sample in samples if sample.labels is not None]
         if len(labels) not in (0, len(samples)):
             raise ValueError(f"{len(samples) - len(labels)} of {len(samples)} samples are prompts; batch them apart")
@@ -179,14 +182,50 @@ class MagmaProcessor(ProcessorMixin):
         if given is None:
             raise ValueError("no text is given; give the prompt, with <image> where an image belongs")
         listed = [given] if isinstance(given, str) else list(given)
-        pictures = [] if images is None else images if isinstance(images, list | tuple) else [images]
+        pictures = _listed(() if images is None else images)
         asked = sum(one.count(IMAGE) for one in listed)
         if asked != len(pictures):
             raise ValueError(f"the text has {asked} {IMAGE} tokens, but {len(pictures)} images are given")
         features = dict(self.tokenizer(listed, return_tensors=return_tensors, **options))
-        if pictures:
-            features |= self.image_processor(list(pictures), num_crops=num_crops)
-        return BatchFeature(features)
+        tiles = self.image_processor(pictures, num_crops=num_crops)
+        lengths = iter(self._lengths(tiles["image_sizes"]))
+        for one, ids in zip(listed, features["input_ids"], strict=True):
+            shown = one.count(IMAGE)
+            vectors = sum(islice(lengths, shown))
+            _check_length(len(ids) - shown + vectors, vectors, shown, self.max_length)
+        return BatchFeature(features | (dict(tiles) if pictures else {}))
+
+    def apply_chat_template(self, conversation: Sequence[Any], **options: Any) -> Any:
+        """The text of a chat for `__call__`, as `prompt` lays it out; contents may be lists of texts and images."""
+        if options.get("tokenize", False) or options.get("return_dict", False):
+            raise ValueError("ids of a chat are made by `prompt` and `supervised`, which count BOS as the release does")
+        messages = [Message(role=message["role"], content=_text(message["content"])) for message in conversation]
+        placed = [
+            Message(role="user", content=place_images(message["content"], wrap=self.wrap_images))
+            if message["role"] == "user"
+            else message
+            for message in messages
+        ]
+        return render(placed, generation_prompt=options.get("add_generation_prompt", False)).text
+
+
+def _listed(images: Any) -> list[AnyImage]:
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _check_length(total: int, vectors: int, images: int, limit: int) -> None:
+    if total > limit:
+        raise ValueError(
+            f"the chat takes {total} positions, {vectors} of them for {images} images; the limit is {limit}: "
+            "give fewer images or tiles (num_crops), a shorter text, or a higher max_length"
+        )
+
+
+def _text(content: Any) -> Any:
+    """Content in transformers' form, a list of {"type": "image"} and {"type": "text", "text": …}, as text."""
+    if not isinstance(content, list):
+        return content
+    return "".join(f"{IMAGE}\n" if part.get("type") == "image" else part.get("text", "") for part in content)
 
 
 def _with_frames(messages: Sequence[Message], count: int) -> list[Message]:

@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import model as magma
-from model.checkpoint import UNUSED, build_magma, fetched, load_magma, save_magma, stored_tensors
+from model.checkpoint import UNUSED, build_magma, load_magma, save_magma
 from model.config import MagmaVisionConfig
 from model.magma import MagmaForCausalLM
 from model.processor import MagmaProcessor
+from model.stored import fetched, stored_tensors
 from tests.model.small import chat, picture, small_config, small_magma, small_processor, tokenizer
 
 PROMPT = small_processor().prompt(chat("<image>\nWhere?"), [picture((120, 50))])
@@ -157,7 +158,7 @@ def test_a_name_is_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatch, folder
             raise OSError("offline")
         return str(folder)
 
-    monkeypatch.setattr("model.checkpoint.snapshot_download", download)
+    monkeypatch.setattr("model.stored.snapshot_download", download)
     assert fetched("microsoft/Magma-8B") == folder
     with pytest.raises(ValueError, match="no/such is no folder here and could not be had from the hub: offline"):
         fetched("no/such")
@@ -260,6 +261,25 @@ def test_a_magma_is_built_from_a_llama_and_a_clip(tmp_path: Path, form: str, nam
     assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in state.items())
 
 
+def test_a_head_of_another_form_is_left_out(tmp_path: Path) -> None:
+    """As LAION's ConvNeXt-Large has it: two layers instead of one."""
+    llama_folder(tmp_path / "llama")
+    clip_file(tmp_path / "clip.safetensors", "open_clip")
+    stored = load_file(tmp_path / "clip.safetensors")
+    del stored["visual.head.proj.weight"]
+    stored |= {"visual.head.mlp.fc1.weight": torch.ones(5, 32), "visual.head.mlp.fc2.weight": torch.ones(4, 5)}
+    save_file(stored, tmp_path / "clip.safetensors")
+    vision = MagmaVisionConfig(vision_backbone="small", **SMALL_TOWER)
+    network, _ = build_magma(tmp_path / "llama", tmp_path / "clip.safetensors", vision_config=vision)
+    assert not network.get_parameter("vision_tower.clip_vision_model.head.proj.weight").any()
+
+
+def test_a_magma_is_no_clip(tmp_path: Path, folder: Path) -> None:
+    llama_folder(tmp_path / "llama")
+    with pytest.raises(ValueError, match="which is no tensor of a CLIP's image half"):
+        build_magma(tmp_path / "llama", folder)
+
+
 def test_building_twice_gives_the_same_model(tmp_path: Path) -> None:
     llama_folder(tmp_path / "llama")
     clip_file(tmp_path / "clip.safetensors", "open_clip")
@@ -278,6 +298,111 @@ def test_a_clip_of_another_size_is_named(tmp_path: Path) -> None:
     clip_file(tmp_path / "clip.safetensors", "open_clip")
     with pytest.raises(ValueError, match=r"the checkpoint does not fit the model: \d+ missing: vision_tower"):
         build_magma(tmp_path / "llama", tmp_path / "clip.safetensors")
+
+
+def test_one_tensor_under_two_names_is_named(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {"model.norm.weight": torch.zeros(32)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=f"holds {NORM} under two names"):
+        load_magma(folder)
+
+
+def test_a_tensor_in_two_shards_is_named(tmp_path: Path) -> None:
+    small_magma().save_pretrained(tmp_path, max_shard_size="50KB")
+    first, second = sorted(tmp_path.glob("*.safetensors"))[:2]
+    name, tensor = next(iter(load_file(first).items()))
+    save_file(load_file(second) | {name: tensor}, second)
+    with pytest.raises(ValueError, match=f"{name} is both in .*{first.name} and in .*{second.name}"):
+        stored_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"weight_map": ["a"]}', '{"weight_map": {"a": "../model.safetensors"}}', "{}"],
+    ids=["empty", "a list", "no map", "a file outside", "no files"],
+)
+def test_a_damaged_index_is_named(folder: Path, content: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json"):
+        load_magma(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("{", r"config\.json can't be read"),
+        ('{"model_type": "llama"}', r"config\.json is that of a 'llama', not of a Magma"),
+        ('{"model_type": "magma"}', r"config\.json is that of a 'magma'"),
+    ],
+)
+def test_a_config_that_is_none_of_a_magma_is_named(folder: Path, content: str, named: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=named):
+        load_magma(folder)
+
+
+def test_whole_numbers_are_no_weights(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {NORM: torch.ones(32, dtype=torch.int64)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"{NORM} is torch\.int64 in .*model\.safetensors"):
+        load_magma(folder)
+
+
+def test_a_mixed_file_is_read_in_one_precision(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {NORM: tensors[NORM].bfloat16()}, folder / "model.safetensors")
+    network, _ = load_magma(folder)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert torch.isfinite(logits(network)).all()
+
+
+def test_a_pickle_that_holds_more_than_weights_is_not_run(tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "was_run",)  # type: ignore[return-value]
+
+    torch.save({"visual.trunk.stem.0.weight": Code()}, tmp_path / "clip.bin")
+    with pytest.raises(ValueError, match=r"clip\.bin can't be read as weights"):
+        stored_tensors(tmp_path / "clip.bin")
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(ValueError, match="is a pointer of git LFS"):
+        stored_tensors(tmp_path)
+
+
+def test_saving_over_a_folder_leaves_nothing_of_what_it_held(tmp_path: Path) -> None:
+    for before in ("50KB", "5GB"):
+        small_magma(seed=1).save_pretrained(tmp_path, max_shard_size=before)
+        save_magma(small_magma(), small_processor(), tmp_path)
+        assert torch.equal(logits(load_magma(tmp_path)[0]), logits(small_magma()))
+        assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path).eval()), logits(small_magma()))
+    assert not list(tmp_path.glob(".saving*"))
+
+
+def test_a_tokenizer_that_is_too_long_for_the_model_is_not_saved(tmp_path: Path) -> None:
+    config = small_config()
+    config.text_config.vocab_size = 560
+    config.text_config.pad_token_id = None
+    with pytest.raises(ValueError, match="has 570 entries, but the model has room for 560"):
+        save_magma(MagmaForCausalLM(config), small_processor(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_how_to_generate_is_read_too(folder: Path) -> None:
+    saved = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(saved | {"max_new_tokens": 77, "eos_token_id": [5, 6]}))
+    network, _ = load_magma(folder)
+    assert network.generation_config.max_new_tokens == 77
+    assert network.generation_config.eos_token_id == [5, 6]
+
+
+def test_what_is_never_used_is_frozen_whoever_loads_it(folder: Path) -> None:
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen == set(UNUSED)
 
 
 def test_a_folder_in_the_form_of_the_release_is_read(folder: Path, tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_both_halves_must_have_one_width() -> None:
         MagmaConfig(vision_config={}, text_config={"hidden_size": 64, "num_attention_heads": 4})
 
 
+def test_a_size_without_a_head_has_none() -> None:
+    assert MagmaVisionConfig(vision_backbone="convnextbase", head_dim=0).head_dim == 0
+    assert SIZES["magma-300m"]().vision_config.head_dim == 0
+
+
+@pytest.mark.parametrize("text", [{"tie_word_embeddings": True}, {"model_type": "gpt2"}])
+def test_another_language_model_is_named(text: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="Magma's is a LLaMA with a head of its own"):
+        MagmaConfig(vision_config={}, text_config=text)
+
+
 def test_ids_are_those_of_the_tokenizer() -> None:
     config = with_tokenizer(small_config(), tokenizer(), height=700)
     assert config.image_token_index == tokenizer().convert_tokens_to_ids("<image>")

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,48 @@ def test_called_as_the_scripts_of_the_release_do() -> None:
         PROCESSOR(images=picture((60, 60)))
 
 
-def test_it_survives_its_folder(tmp_path: Any) -> None:
+def test_a_text_in_the_chat_layout_is_held_to_the_context_too() -> None:
+    with pytest.raises(ValueError, match=r"takes 601 positions, 0 of them for 0 images; the limit is 512"):
+        PROCESSOR(text="\n" * 600)
+    with pytest.raises(ValueError, match=r"600 of them for 100 images; the limit is 512"):
+        PROCESSOR(text=["Where?", "<image>" * 100], images=[picture((60, 60))] * 100, padding=True)
+
+
+@pytest.mark.parametrize("form", ["text", "parts"])
+def test_the_chat_template_is_that_of_prompts(form: str) -> None:
+    parts = [{"type": "image"}, {"type": "text", "text": "Where?"}]
+    content = "<image>\nWhere?" if form == "text" else parts
+    text = PROCESSOR.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    called = PROCESSOR(text=text, images=picture((60, 60)))["input_ids"][0]
+    made = PROCESSOR.prompt(chat("<image>\nWhere?"), picture((60, 60))).input_ids
+    assert called.tolist() == _with_one_token_an_image(made)
+    with pytest.raises(ValueError, match="made by `prompt`"):
+        PROCESSOR.apply_chat_template(chat("Where?"), tokenize=True)
+
+
+def _with_one_token_an_image(ids: torch.Tensor) -> list[int]:
+    image = PROCESSOR.ids.image
+    return [one for place, one in enumerate(ids.tolist()) if one != image or ids[place - 1] != image]
+
+
+def test_a_picture_whose_file_is_cut_short_is_named(tmp_path: Path) -> None:
+    Image.fromarray(picture((200, 200))).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"image 1, '.*cut.png', can't be read: .*truncated"):
+        PROCESSOR.prompt(chat("<image>\n<image>\n?"), [picture((60, 60)), Image.open(tmp_path / "cut.png")])
+
+
+def test_nothing_is_no_batch() -> None:
+    with pytest.raises(ValueError, match="a batch of no samples"):
+        PROCESSOR.batch([])
+
+
+def test_ids_that_are_no_actions_are_named() -> None:
+    with pytest.raises(ValueError, match="id 5 is no action"):
+        PROCESSOR.supervised(chat("What?", "<action>"), action_ids=[5])
+
+
+def test_it_survives_its_folder(tmp_path: Path) -> None:
     config = small_config(strategy="global")
     config.mm_use_image_start_end = False
     saved = MagmaProcessor.for_config(config, tokenizer())
