@@ -157,8 +157,6 @@ def random_magma(config: MagmaConfig, device: str, dtype: torch.dtype) -> MagmaF
                     parameter.fill_(1.0)  # of a norm
                 else:
                     parameter.normal_(0.0, 0.02)
-    rotary = model.language_model.model.rotary_emb  # what it holds is no weight, and to_empty left it undefined
-    model.language_model.model.rotary_emb = type(rotary)(config=config.text_config).to(device)
     return model
 
 

@@ -204,6 +204,8 @@ def _piece_ids(tokenizer: PreTrainedTokenizerFast, piece: _Piece, actions: Itera
 
 def _tail_labels(input_ids: list[int], trained_tail: int) -> list[int]:
     masked = len(input_ids) - trained_tail
-    if trained_tail < 1 or masked < 0:
-        raise ValueError(f"trained_tail is {trained_tail}; the chat has {len(input_ids)} ids, train 1 of them to all")
+    if trained_tail < 1 or masked < 1:
+        raise ValueError(
+            f"trained_tail is {trained_tail}; the chat has {len(input_ids)} ids, train fewer of them, but 1 at least"
+        )
     return [IGNORED] * masked + input_ids[masked:]

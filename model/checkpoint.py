@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import AutoConfig, GenerationConfig
 
 from model.config import MagmaConfig, MagmaVisionConfig, with_tokenizer
@@ -137,10 +138,13 @@ def build_magma(
     return model.eval(), MagmaProcessor.for_config(config, tokenizer)
 
 
-def save_magma(model: MagmaForCausalLM, processor: MagmaProcessor, folder: str | Path) -> None:
+def save_magma(
+    model: MagmaForCausalLM, processor: MagmaProcessor, folder: str | Path, *, state: Mapping[str, Tensor] | None = None
+) -> None:
     """Writes a Hugging Face folder: after `import model`, `AutoModelForCausalLM` and `AutoProcessor` load it.
 
-    What a folder holds already is replaced once all is written: no weights of another model stay beside the new ones.
+    `state`: the weights, where the model itself has but shards of them. What a folder holds already is replaced once
+    all is written: no weights of another model stay beside the new ones.
     """
     height = model.config.text_config.vocab_size
     if len(processor.tokenizer) > height:
@@ -148,7 +152,7 @@ def save_magma(model: MagmaForCausalLM, processor: MagmaProcessor, folder: str |
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as written:
-        model.save_pretrained(written, max_shard_size=_SHARD_SIZE)
+        model.save_pretrained(written, max_shard_size=_SHARD_SIZE, state_dict=state)
         processor.save_pretrained(written)
         for stale in (*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")):
             stale.unlink()
@@ -220,7 +224,7 @@ def fill(
 ) -> None:
     """Puts every stored tensor into a model made by `empty_magma`; those that `may_lack` names are zero without one.
 
-    `dtype` None: that of the embedding, for all.
+    `dtype` None: that of the embedding, for all. A model that is sharded already (FSDP2) stays so.
     """
     _compare(_shapes(model), stored, set(may_lack))
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or stored[_VOCABULARY[0]].read().dtype
@@ -230,10 +234,11 @@ def fill(
             raise ValueError(f"{name} is {tensor.dtype} in {stored[name].file}; weights are floating-point numbers")
         # a copy: what is mapped from a file would change with it
         tensor = tensor.to(device=device, dtype=dtype, copy=True)
+        if isinstance(parameter, DTensor):
+            tensor = distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, nn.Parameter(tensor, requires_grad=parameter.requires_grad))
-    rotary = model.language_model.model.rotary_emb  # its frequencies are in no file
-    model.language_model.model.rotary_emb = type(rotary)(config=model.config.text_config).to(device)
+    model.restore_rotary(device)
 
 
 def _compare(wanted: Mapping[str, tuple[int, ...]], stored: Stored, may_lack: set[str]) -> None:

@@ -108,7 +108,6 @@ class MagmaConfig(PreTrainedConfig):
     image_token_index: int = 128257
     tokenizer_vocab_size: int = 128000
     mm_use_image_start_end: bool = True
-    spatial_quant_size: int = 256
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -32,12 +32,17 @@ from model.merge import (
 from model.vision import Projector, VisionTower, feature_rasters
 
 LOSS_CHUNK = 1024
-"""supervised positions whose logits are in memory at once: at 128,262 entries in float32, half a gigabyte"""
+"""supervised positions whose logits are in memory at once: at 128,262 entries half a gigabyte in float32"""
+
+
+Inputs = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+"""embeddings [B, L, H], attention mask, labels and positions, all of the expanded layout"""
 
 
 class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
     """Vision tower, projector and language model; `generate` is that of transformers.
 
+    To shard it, wrap layers, blocks and the whole; `language_model` and its `model` are not called as such.
     `padding_side` is where rows of different length are padded when a batch has no pad that would tell.
     """
 
@@ -69,12 +74,13 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "MagmaForCausalLM":
         super()._apply(fn, recurse)
-        rotary = self.language_model.model.rotary_emb
-        if rotary.inv_freq.dtype != torch.float32:  # `to(bfloat16)`: rounded, they would turn far positions about
-            self.language_model.model.rotary_emb = type(rotary)(config=self.config.text_config).to(
-                rotary.inv_freq.device
-            )
+        self.restore_rotary(self.language_model.model.rotary_emb.inv_freq.device)
         return self
+
+    def restore_rotary(self, device: torch.device | str) -> None:
+        """Frequencies of the positions, in float32: no file holds them, and rounded they turn far positions about."""
+        model = self.language_model.model
+        model.rotary_emb = type(model.rotary_emb)(config=self.config.text_config).to(device)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
@@ -106,6 +112,8 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
 
     def _images(self, pixel_values: Tensor | None, image_sizes: Tensor | None) -> Images | None:
         if pixel_values is None or not pixel_values.numel():
+            if image_sizes is not None and image_sizes.any():
+                raise ValueError(f"image_sizes {image_sizes.tolist()} come without pixel_values; give the tiles")
             return None
         if image_sizes is None:
             raise ValueError("pixel_values come without image_sizes; give the rows and columns of each image")
@@ -117,8 +125,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
     def image_features(self, pixel_values: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Tiles [N, 3, S, S] of all images in reading order -> each image's vectors, separators included [V, H]."""
         strategy = self.config.vision_config.img_anyres_strategy
-        pixels = pixel_values.to(self.multi_modal_projector.row_seperator.dtype)
-        return self.multi_modal_projector(feature_rasters(self.vision_tower, pixels, grids, strategy))
+        return self.multi_modal_projector(feature_rasters(self.vision_tower, pixel_values, grids, strategy))
 
     def layout(
         self,
@@ -155,6 +162,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
             labels,
             lengths=lengths,
             image_id=self.config.image_token_index,
+            pad_id=self.config.text_config.pad_token_id or 0,
             padding_side=padding_side or side_of_padding(mask, self.padding_side),
         )
 
@@ -197,6 +205,7 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         loss_reduction: str = "mean",
         num_items_in_batch: int | Tensor | None = None,
+        black_image: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """One pass; [B, L] int64 ids with one image token for each image, or one for each of its vectors.
@@ -208,63 +217,76 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         With `labels` (-100: not supervised) `loss` is the next-token cross entropy in float32: the mean over supervised
         positions, their sum over `num_items_in_batch`, or with `loss_reduction="none"` each of them, in reading order.
         The head is then applied to those positions alone, and in training no logits are returned.
+
+        `black_image`: text alone passes one through the tower, for a gradient of zero. In sharded training all ranks
+        must make the same calls; so it also needs "crop" and `lm_head` in the root's group (the loss works in chunks).
         """
-        if inputs_embeds is None:
-            if input_ids is None:
-                raise ValueError("neither input_ids nor inputs_embeds are given; give one of them")
-            images = self._images(pixel_values, image_sizes)
-            if past_key_values is not None and past_key_values.get_seq_length():
-                inputs_embeds, position_ids = self._continued(
-                    input_ids, attention_mask, images, position_ids, past_key_values
-                )
-            else:
-                inputs_embeds, attention_mask, labels, position_ids = self._begun(
-                    input_ids, attention_mask, images, labels, position_ids
-                )
-        elif pixel_values is not None:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give input_ids or inputs_embeds, one of them")
+        images = self._images(pixel_values, image_sizes)
+        if input_ids is not None:
+            given = (input_ids, attention_mask, labels, position_ids)
+            inputs_embeds, attention_mask, labels, position_ids = self._inputs(*given, images, past_key_values)
+            if images is None and black_image:
+                inputs_embeds = inputs_embeds + 0 * self._black_image().to(inputs_embeds)
+        elif images is not None:
             raise ValueError("inputs_embeds have no room for images; leave pixel_values out or give input_ids")
-        if position_ids is not None and past_key_values is None and is_packed(position_ids, attention_mask):
-            if use_cache or (attention_mask is not None and not bool(attention_mask.all())):
-                raise ValueError("position_ids start anew within a row: packed documents have neither pads nor a cache")
+        if position_ids is not None and is_packed(position_ids, attention_mask):
+            self._check_packed(attention_mask, past_key_values, use_cache, rows=len(position_ids))
             attention_mask, use_cache = None, False
-        if use_cache is None:
-            use_cache = labels is None and not self.training
         outputs = self.language_model.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            use_cache=use_cache,
+            use_cache=labels is None and not self.training if use_cache is None else use_cache,
             **kwargs,
         )
         hidden_BLH = outputs.last_hidden_state
         loss = None if labels is None else self._loss(hidden_BLH, labels, loss_reduction, num_items_in_batch)
-        logits = None
-        if labels is None or not self.training:
-            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-            logits = self.language_model.lm_head(hidden_BLH[:, kept])
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        wanted = labels is None or not self.training
         return CausalLMOutputWithPast(
             loss=loss,
-            logits=logits,
+            logits=self.language_model.lm_head(hidden_BLH[:, kept]) if wanted else None,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
 
-    def _begun(
+    def _check_packed(self, mask: Tensor | None, past_key_values: Any, use_cache: bool | None, *, rows: int) -> None:
+        if use_cache or past_key_values is not None or (mask is not None and not bool(mask.all())):
+            raise ValueError("position_ids start anew within a row: packed documents have neither pads nor a cache")
+        attention = self.config._attn_implementation or ""
+        if rows > 1 and attention.startswith("flash"):
+            raise ValueError(f"{attention} keeps packed documents apart in a batch of one row only; it has {rows}")
+
+    def _black_image(self) -> Tensor:
+        side = self.config.vision_config.img_size
+        pixels = torch.zeros(1, 3, side, side, device=self.device)
+        return self.image_features(pixels, [Grid(1, 1)])[0].sum()
+
+    def _inputs(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None,
-        images: Images | None,
         labels: Tensor | None,
         position_ids: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """Embeddings, mask, labels and positions of a text from its beginning."""
+        images: Images | None,
+        past_key_values: Any,
+    ) -> Inputs:
+        if past_key_values is not None and past_key_values.get_seq_length():
+            past = past_key_values.get_seq_length()
+            embeds, position_ids = self._continued(input_ids, attention_mask, position_ids, images, past)
+            return embeds, attention_mask, labels, position_ids
         mask = attention_mask if attention_mask is not None and attention_mask.ndim == 2 else None
         layout = self.layout(input_ids, mask, labels, images)
         if layout.input_ids is not input_ids:
-            if position_ids is not None:
-                raise ValueError("position_ids need a position for each vector of an image; expand the image tokens")
+            if position_ids is not None or mask is not attention_mask:
+                raise ValueError(
+                    "position_ids, or a mask of 4 dimensions, need a place for each vector of an image; expand the "
+                    "image tokens"
+                )
             attention_mask = mask = layout.attention_mask
         if position_ids is None and mask is not None:
             position_ids = positions(mask)
@@ -274,13 +296,13 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None,
-        images: Images | None,
         position_ids: Tensor | None,
-        past_key_values: Any,
+        images: Images | None,
+        past: int,
     ) -> tuple[Tensor, Tensor | None]:
-        """Embeddings and positions of what comes after a cache."""
+        """Embeddings and positions of what comes after a cache of `past` positions."""
         if attention_mask is not None and attention_mask.ndim == 2:
-            total = past_key_values.get_seq_length() + input_ids.shape[1]
+            total = past + input_ids.shape[1]
             if attention_mask.shape[1] != total:
                 raise ValueError(
                     f"attention_mask covers {attention_mask.shape[1]} positions, but cache and ids have {total}: an "
@@ -300,8 +322,8 @@ class MagmaForCausalLM(PreTrainedModel, GenerationMixin):
     def _loss(
         self, hidden_BLH: Tensor, labels: Tensor, reduction: str, num_items_in_batch: int | Tensor | None
     ) -> Tensor:
-        if reduction not in ("mean", "none"):
-            raise ValueError(f"loss_reduction is {reduction!r}; reductions are mean and none")
+        if reduction not in ("mean", "none") or (reduction == "none" and num_items_in_batch is not None):
+            raise ValueError(f"loss_reduction is {reduction!r}; it is mean, or none without num_items_in_batch")
         targets = labels[:, 1:]
         supervised = targets != IGNORED
         losses = token_losses(self.language_model.lm_head, hidden_BLH[:, :-1][supervised], targets[supervised])
@@ -362,4 +384,9 @@ def token_losses(head: nn.Module, hidden_nH: Tensor, targets_n: Tensor) -> Tenso
     if len(hidden_nH) <= LOSS_CHUNK:
         return chunk_losses(hidden_nH, targets_n)
     chunks = zip(torch.split(hidden_nH, LOSS_CHUNK), torch.split(targets_n, LOSS_CHUNK), strict=True)
-    return torch.cat([checkpoint(chunk_losses, hidden, targets, use_reentrant=False) for hidden, targets in chunks])
+    return torch.cat(
+        [
+            checkpoint(chunk_losses, hidden, targets, use_reentrant=False, preserve_rng_state=False)
+            for hidden, targets in chunks
+        ]
+    )

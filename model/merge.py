@@ -33,6 +33,7 @@ def expand_images(
     *,
     lengths: Sequence[int],
     image_id: int,
+    pad_id: int,
     padding_side: str,
 ) -> Layout:
     """Repeats the n-th image token `lengths[n]` times and pads the rows anew to the longest; all int64 [B, L].
@@ -61,7 +62,7 @@ def expand_images(
 
     if labels is not None:
         labels = spread(labels.masked_fill(is_image, IGNORED), IGNORED)
-    return Layout(input_ids=spread(input_ids, 0), attention_mask=mask.to(attention_mask.dtype), labels=labels)
+    return Layout(input_ids=spread(input_ids, pad_id), attention_mask=mask.to(attention_mask.dtype), labels=labels)
 
 
 def side_of_padding(attention_mask: Tensor, default: str) -> str:
@@ -73,7 +74,7 @@ def side_of_padding(attention_mask: Tensor, default: str) -> str:
 
 def is_packed(position_ids: Tensor, attention_mask: Tensor | None) -> bool:
     """Whether positions start anew within a row's text: several documents stand in it. A mask of 4 dimensions tells."""
-    if attention_mask is not None and attention_mask.ndim != 2:
+    if position_ids.shape[-1] == 1 or (attention_mask is not None and attention_mask.ndim != 2):
         return False
     jumps = position_ids.diff(dim=-1) != 1
     if attention_mask is not None and attention_mask.shape == position_ids.shape:

@@ -16,7 +16,7 @@ from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 from model.chat import Encoded, Message, encode, place_images, render
 from model.config import Grid, MagmaConfig, image_tokens
 from model.images import AnyImage, MagmaImageProcessor, frame_indices
-from model.merge import IGNORED
+from model.merge import IGNORED, expand_images
 from model.tokenizer import IMAGE, special_ids
 
 
@@ -131,12 +131,19 @@ class MagmaProcessor(ProcessorMixin):
         limit = self.max_length if max_length is None else max_length
         total = len(encoded.input_ids) - asked + sum(lengths)
         _check_length(total, sum(lengths), asked, limit)
-        ids = torch.tensor(encoded.input_ids, dtype=torch.int64)
-        repeats = torch.ones_like(ids)
-        repeats[ids == self.ids.image] = torch.tensor(lengths, dtype=torch.int64)
+        ids_1L = torch.tensor([encoded.input_ids])
+        layout = expand_images(
+            ids_1L,
+            torch.ones_like(ids_1L),
+            torch.tensor([encoded.labels]),
+            lengths=lengths,
+            image_id=self.ids.image,
+            pad_id=self.ids.pad,
+            padding_side="right",
+        )
         return Sample(
-            input_ids=ids.repeat_interleave(repeats),
-            labels=torch.tensor(encoded.labels, dtype=torch.int64).repeat_interleave(repeats),
+            input_ids=layout.input_ids[0],
+            labels=None if layout.labels is None else layout.labels[0],
             pixel_values=tiles["pixel_values"],
             image_sizes=tiles["image_sizes"],
         )

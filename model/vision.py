@@ -21,6 +21,7 @@ class VisionTower(nn.Module):
 
     def __init__(self, config: MagmaVisionConfig) -> None:
         super().__init__()
+        self.drop_path_rate = config.drop_path_rate
         trunk = ConvNeXt(
             num_classes=0,
             depths=tuple(config.depths),
@@ -48,10 +49,11 @@ class VisionTower(nn.Module):
         self.trunk.set_grad_checkpointing(on)
 
     def forward(self, pixels_N3SS: Tensor) -> Tensor:
-        """[N, 3, S, S'] normalised pixels -> [N, C, S/32, S'/32]."""
-        trainable = any(parameter.requires_grad for parameter in self.trunk.stages.parameters())
-        self.trunk.train(self.training and trainable)  # a frozen tower drops no path
-        return self.trunk.forward_features(pixels_N3SS)
+        """[N, 3, S, S'] normalised pixels of any floating type -> [N, C, S/32, S'/32]."""
+        if self.drop_path_rate:  # a frozen tower drops no path
+            trainable = any(parameter.requires_grad for parameter in self.trunk.stages.parameters())
+            self.trunk.train(self.training and trainable)
+        return self.trunk.forward_features(pixels_N3SS.to(self.trunk.stem[0].weight.dtype))
 
 
 class Projector(nn.Module):

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("transformers", reason="importing `model` needs pip install '.[train]'")
-
 from hypothesis import given
 from hypothesis import strategies as st
 

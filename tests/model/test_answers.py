@@ -4,9 +4,6 @@ import time
 
 import numpy as np
 import pytest
-
-pytest.importorskip("transformers", reason="importing `model` needs pip install '.[train]'")
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("transformers", reason="the network's tokenizers need pip install '.[train]'")
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -72,6 +72,9 @@ def test_ids_are_those_of_the_tokenizer() -> None:
     assert config.image_token_index == tokenizer().convert_tokens_to_ids("<image>")
     assert config.text_config.vocab_size == 700
     assert config.tokenizer_vocab_size == 560
+    text = config.text_config
+    named = ["<|begin_of_text|>", "<|eot_id|>", "<pad>"]
+    assert [text.bos_token_id, text.eos_token_id, text.pad_token_id] == tokenizer().convert_tokens_to_ids(named)
     with pytest.raises(ValueError, match=f"has {len(tokenizer())} entries, but the model has room for 500"):
         with_tokenizer(small_config(), tokenizer(), height=500)
 

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("transformers", reason="importing `model` needs pip install '.[train]'")
-
 import torch
 from torch import Tensor, nn
 

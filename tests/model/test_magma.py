@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import BatchFeature, GenerationConfig
+from transformers import BatchFeature, DynamicCache, GenerationConfig
 
 from model.config import Grid
 from model.magma import MagmaForCausalLM, token_losses
@@ -57,13 +57,11 @@ def test_a_single_row_padded_on_the_right_is_not_turned_about() -> None:
 
 def unexpanded(sample: Sample) -> dict[str, Tensor]:
     """The sample with one token for an image, as the release's processor gives it, padded by row."""
-    ids, labels, vectors = [], [], []
+    ids, labels = [], []
     for token, label in zip(sample.input_ids.tolist(), sample.labels.tolist(), strict=True):
-        if token == PROCESSOR.ids.image and ids and ids[-1] == token:
-            continue
-        ids.append(token)
-        labels.append(label)
-        vectors.append(token == PROCESSOR.ids.image)
+        if token != PROCESSOR.ids.image or ids[-1] != token:
+            ids.append(token)
+            labels.append(label)
     return {
         "input_ids": torch.tensor([ids]),
         "labels": torch.tensor([labels]),
@@ -113,7 +111,9 @@ def packed(samples: list[Sample]) -> dict[str, Tensor]:
 NO_COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="flex attention compiles its kernels on a CPU")
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager", pytest.param("flex_attention", marks=NO_COMPILER)])
+@pytest.mark.parametrize(
+    "attention", ["sdpa", "eager", pytest.param("flex_attention", marks=[NO_COMPILER, pytest.mark.slow])]
+)
 def test_packed_documents_do_not_see_each_other(attention: str) -> None:
     model = small_magma()
     model.set_attn_implementation(attention)
@@ -240,13 +240,12 @@ def test_an_answer_is_the_most_likely_next_token_of_a_plain_pass_each_time() -> 
 
 def test_one_image_token_serves_generation_too_and_comes_back_as_one() -> None:
     model = small_magma()
-    expanded = PROCESSOR.batch([PROMPTS[0]])
-    text = "".join(["<image>", "Where?"])
+    text = PROCESSOR.apply_chat_template(chat("<image>\nWhere?"), add_generation_prompt=True)
     short = PROCESSOR(text=text, images=picture((60, 60)))
-    out = model.generate(**short, max_new_tokens=3, do_sample=False)
-    assert out[0, : short["input_ids"].shape[1]].tolist() == short["input_ids"][0].tolist()
-    assert out.shape[1] <= short["input_ids"].shape[1] + 3
-    assert expanded["input_ids"].shape[1] > short["input_ids"].shape[1]
+    length = short["input_ids"].shape[1]
+    out = model.generate(**short, max_new_tokens=NEW, min_new_tokens=NEW)
+    assert torch.equal(out[:, :length], short["input_ids"])
+    assert out[:, length:].tolist() == answers(model, PROCESSOR.batch([PROMPTS[0]]))
 
 
 def test_several_answers_of_each_prompt_keep_their_images() -> None:
@@ -289,11 +288,18 @@ def test_wrong_input_is_named() -> None:
         ({"input_ids": torch.full_like(ids, height)}, f"token id {height} is not in the vocabulary of {height}"),
         ({"input_ids": torch.full_like(ids, -3)}, "token id -3"),
         ({"image_sizes": None}, "without image_sizes"),
+        ({"pixel_values": None}, "come without pixel_values"),
+        ({"attention_mask": torch.ones(1, 1, 5, 5)}, "a mask of 4 dimensions"),
+        ({"attention_mask": torch.ones(1, 3)}, r"attention_mask is \[1, 3\] beside ids"),
+        ({"labels": torch.ones(1, 3, dtype=torch.long)}, r"labels is \[1, 3\] beside ids"),
+        ({"inputs_embeds": torch.zeros(1, 3, 32)}, "one of them"),
+        ({"input_ids": None, "inputs_embeds": torch.zeros(1, 3, 32)}, "no room for images"),
+        ({"loss_reduction": "none", "num_items_in_batch": 3}, "none without num_items_in_batch"),
         ({"image_sizes": torch.tensor([[[3, 3], [1, 1]]])}, "need 10 tiles, but pixel_values holds 6"),
         ({"labels": torch.full_like(ids, IGNORED)}, "no supervised token"),
         ({"loss_reduction": "sum"}, "'sum'"),
-        ({"input_ids": None}, "neither input_ids nor inputs_embeds"),
-        ({"position_ids": torch.arange(ids.shape[1])[None]}, "a position for each vector"),
+        ({"input_ids": None}, "give input_ids or inputs_embeds"),
+        ({"position_ids": torch.arange(ids.shape[1])[None]}, "a place for each vector"),
     ]
     for change, named in cases:
         with pytest.raises(ValueError, match=named):
@@ -406,9 +412,33 @@ def test_packed_documents_stay_apart_whatever_else_is_given() -> None:
     )
     holes = torch.ones_like(given["input_ids"])
     holes[0, -3:] = 0
-    for wrong in ({"use_cache": True}, {"attention_mask": holes}):
+    for wrong in ({"use_cache": True}, {"attention_mask": holes}, {"past_key_values": DynamicCache()}):
         with pytest.raises(ValueError, match="packed documents have neither pads nor a cache"):
             model(**given, **wrong)
+
+
+def test_several_rows_of_packed_documents() -> None:
+    model = small_magma()
+    one, other = packed([MIXED[0], MIXED[1]]), packed([MIXED[1], MIXED[0]])
+    both = {name: torch.cat([one[name], other[name]]) for name in one}
+    expected = torch.cat([logits_of(model, given) for given in (one, other)])
+    torch.testing.assert_close(logits_of(model, both), expected, atol=1e-4, rtol=0)
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(ValueError, match="flash_attention_2 keeps packed documents apart in a batch of one row only"):
+        model(**both)
+
+
+def test_a_black_image_gives_text_alone_gradients_of_zero_and_changes_nothing() -> None:
+    model = small_magma().train()
+    batch = PROCESSOR.batch([MIXED[1]])
+    plain = model(**batch).loss
+    seen = model(**batch, black_image=True).loss
+    assert torch.equal(plain, seen)
+    seen.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.any() == name.startswith("language_model."), name
 
 
 def test_image_positions_are_never_supervised() -> None:

@@ -69,6 +69,7 @@ def test_expansion_and_merge_are_those_of_a_plain_loop(seed: int) -> None:
         padded(labels, width, IGNORED, side),
         lengths=lengths,
         image_id=IMAGE,
+        pad_id=PAD,
         padding_side=want_side,
     )
     real = layout.attention_mask.bool()
@@ -84,12 +85,14 @@ def test_expansion_and_merge_are_those_of_a_plain_loop(seed: int) -> None:
 def test_images_and_image_tokens_must_be_as_many(lengths: list[int], named: str) -> None:
     ids = torch.tensor([[1, IMAGE, 2, IMAGE]])
     with pytest.raises(ValueError, match=named):
-        expand_images(ids, torch.ones_like(ids), None, lengths=lengths, image_id=IMAGE, padding_side="left")
+        expand_images(ids, torch.ones_like(ids), None, lengths=lengths, image_id=IMAGE, pad_id=PAD, padding_side="left")
 
 
 def test_an_image_id_among_the_pads_is_no_image() -> None:
     ids = torch.tensor([[IMAGE, IMAGE, 1]])
-    layout = expand_images(ids, torch.tensor([[0, 1, 1]]), None, lengths=[2], image_id=IMAGE, padding_side="left")
+    layout = expand_images(
+        ids, torch.tensor([[0, 1, 1]]), None, lengths=[2], image_id=IMAGE, pad_id=PAD, padding_side="left"
+    )
     assert layout.input_ids.tolist() == [[IMAGE, IMAGE, 1]]
     assert layout.attention_mask.tolist() == [[1, 1, 1]]
     assert layout.labels is None

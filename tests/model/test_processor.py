@@ -37,6 +37,14 @@ def test_answers_are_supervised_and_images_are_not() -> None:
     assert len(sample.labels) == len(sample.input_ids)
 
 
+def test_a_trained_tail_leaves_images_out() -> None:
+    sample = PROCESSOR.supervised(chat("<image>\nWhere?", "There."), picture((60, 60)), trained_tail=35)
+    assert sample.labels is not None
+    trained = sample.labels != IGNORED
+    assert int(trained.sum()) == 34, "one of the 35 is the image's token"
+    assert not trained[sample.input_ids == PROCESSOR.ids.image].any()
+
+
 def test_actions_take_the_places_of_their_placeholders() -> None:
     ids = list(range(PROCESSOR.ids.base_vocab - 7, PROCESSOR.ids.base_vocab))
     sample = PROCESSOR.supervised(chat("What to do?", "<action>" * 7), action_ids=ids)

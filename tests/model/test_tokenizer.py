@@ -4,9 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("transformers", reason="the network's tokenizers need pip install '.[train]'")
-
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
