@@ -25,7 +25,7 @@ setup: .venv/base
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv .venv
 $(BIN)/python -m pip install -q --disable-pip-version-check uv || true
-if test -x $(BIN)/uv; then $(BIN)/uv pip install -q --python $(BIN)/python -r $(1); \
+if test -x $(BIN)/uv; then $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r $(1); \
 	else $(BIN)/python -m pip install -q -r $(1); fi
 $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 endef
@@ -44,10 +44,10 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
 test: check
-	$(BIN)/pytest -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
 bench: .venv/dev
 	$(BIN)/python -m bench

@@ -50,6 +50,7 @@ def test_too_little_disk_is_said_before_anything_is_written(tmp_path: Path, monk
         list(measure(tmp_path, quick=True))
 
 
+@pytest.mark.slow
 def test_a_load_that_fails_tells_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"has no config\.json"):
         load._watched("load_magma", tmp_path)

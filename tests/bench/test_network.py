@@ -49,6 +49,7 @@ def test_a_line_for_each_measure(checkpointing: bool) -> None:
     assert all(("checkpointing" in figure.what) == checkpointing for figure in figures)
 
 
+@pytest.mark.slow
 def test_quick_figures(tmp_path: Path) -> None:
     assert len(list(measure(tmp_path, quick=True))) == 4
 
