@@ -16,6 +16,8 @@ from model.config import SIZES
 from model.describe import describe
 from model.merge import IGNORED
 
+pytestmark = pytest.mark.slow
+
 WORK = Work(size="magma-tiny", dtype=torch.float32, image_wh=(256, 256), text_tokens=8, batch=2, warm_up=0, repeats=1)
 
 
@@ -49,7 +51,6 @@ def test_a_line_for_each_measure(checkpointing: bool) -> None:
     assert all(("checkpointing" in figure.what) == checkpointing for figure in figures)
 
 
-@pytest.mark.slow
 def test_quick_figures(tmp_path: Path) -> None:
     assert len(list(measure(tmp_path, quick=True))) == 4
 

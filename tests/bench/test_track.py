@@ -13,6 +13,8 @@ from tests.jobs import write_scene
 from transforms.points import grid_points
 from transforms.trackers import build_tracker
 
+pytestmark = pytest.mark.slow
+
 
 def test_both_rivals_follow_the_same_points() -> None:
     clip = make_clip(find_frames(ROOT / "demo", "tune"), 12)

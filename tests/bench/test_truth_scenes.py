@@ -12,6 +12,8 @@ from bench.truth.published import track_plain
 from bench.truth.scenes import CATALOGUE, make_clip
 from transforms.points import grid_points
 
+pytestmark = pytest.mark.slow
+
 
 @lru_cache
 def frames(split: str = "tune") -> Frames:

@@ -170,6 +170,7 @@ def test_the_summary_says_what_is_required_and_whether_it_is_met() -> None:
     assert summary_of([], ["ours"], "ours", True).tables == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--points"], ["--published", "--markdown"], ["--full"]])
 def test_the_command_line(options: list[str], tmp_path: Path) -> None:
     """A few clips of pictures of one's own: a summary, told in tenths to a file."""
