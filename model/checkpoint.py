@@ -156,7 +156,9 @@ def save_magma(
         processor.save_pretrained(written)
         for stale in (*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")):
             stale.unlink()
+        mode = (Path(written) / "config.json").stat().st_mode
         for file in Path(written).iterdir():
+            file.chmod(mode)  # safetensors lets nobody else read its files
             file.replace(folder / file.name)
 
 

@@ -42,6 +42,7 @@ def test_a_saved_model_answers_as_before(folder: Path) -> None:
 
 def test_transformers_loads_the_folder_without_remote_code(folder: Path) -> None:
     assert not list(folder.glob("*.py"))
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1, "weights can be read by whom the rest can"
     network = AutoModelForCausalLM.from_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
     assert type(network) is MagmaForCausalLM is magma.MagmaForCausalLM
