@@ -40,6 +40,7 @@ demo: setup
 	@echo "card           $(OUT)/README.md"
 	@echo "contact sheet  $(OUT)/contact_sheet.png"
 
+# a thread for each of the two workers: more would only take turns
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

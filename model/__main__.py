@@ -7,14 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from model.checkpoint import build_magma, save_magma
 from model.config import SIZES, MagmaVisionConfig
 from model.describe import MAX_TILES, describe, find_config
 from model.describe_text import as_plain, lines
-
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 _EPILOG = """\
   python -m model describe magma-8b
@@ -60,7 +56,7 @@ def _build(arguments: argparse.Namespace) -> None:
         arguments.llama,
         arguments.vision,
         vision_config=vision,
-        dtype=_DTYPES[arguments.dtype],
+        dtype=arguments.dtype,
         seed=arguments.seed,
     )
     save_magma(model, processor, arguments.out)
@@ -92,7 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="to write, new or empty")
     verb.add_argument("--backbone", metavar="NAME", help="of the ConvNeXt (convnextxxlarge)")
-    verb.add_argument("--dtype", choices=_DTYPES, default="bfloat16", help="of the weights written (bfloat16)")
+    verb.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float16", "float32"),
+        default="bfloat16",
+        help="of the weights written (bfloat16)",
+    )
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="of the projector (0)")
     verb.set_defaults(call=_build)
     return top

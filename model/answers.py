@@ -1,7 +1,7 @@
 """What the model says, read: marks, points, traces, robot actions and acts on a phone (MAGMA.md 1.3, 2.4 j and k).
 
 A model is sloppy at times, so space, case and kind of bracket or quote do not matter, text around an answer is let
-pass, and where nothing is found the result is None or empty. Bins are whole numbers, x then y.
+pass, and where nothing is found the result is None or empty. Bins are whole numbers, x then y; `transforms.traces.from_bins` makes pixels of them.
 """
 
 import ast
@@ -11,9 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal, get_args
-
-import numpy as np
-import numpy.typing as npt
 
 from model.actions import ACTION_BINS, ACTION_DIMS
 from model.tokenizer import TRACE_END, TRACE_START, SpecialIds
@@ -160,17 +157,6 @@ def parse_traces(text: str) -> dict[int, Trace]:
         for mark, start in starts.items():
             traces.setdefault(mark, Trace(start=start, future=(), complete=False))
     return traces
-
-
-def bins_to_pixels(points: Sequence[Bins], size_wh: tuple[int, int], bins: int = 256) -> npt.NDArray[np.float64]:
-    """xy_K2 in pixels, the middles of the bins; `pixels_to_bins` gives the bins back. No points give shape (0, 2)."""
-    return (np.array(points, np.float64).reshape(-1, 2) + 0.5) * size_wh / bins
-
-
-def pixels_to_bins(xy_K2: npt.ArrayLike, size_wh: tuple[int, int], bins: int = 256) -> list[Bins]:
-    """Positions in pixels as whole numbers 0..bins-1 of width and height, cut off as the released model was trained."""
-    points_K2 = np.asarray(xy_K2, np.float64).reshape(-1, 2) * bins / size_wh
-    return [(int(x), int(y)) for x, y in np.clip(points_K2, 0, bins - 1)]
 
 
 def parse_actions(ids: Sequence[int], special: SpecialIds, n: int = ACTION_DIMS) -> list[int]:

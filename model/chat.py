@@ -7,7 +7,7 @@ The prompt for an answer ends with the assistant's header and its blank line. Wh
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Literal, TypedDict, get_args
@@ -22,13 +22,6 @@ SYSTEM = "You are agent that can see, talk and act."
 
 Role = Literal["system", "user", "assistant"]
 
-_ROLE_OF: dict[object, Role] = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-}
 _WRAPPED_IMAGE = f"{IMAGE_START}{IMAGE}{IMAGE_END}"
 _IMAGE_LINE = re.compile(rf"(?:{_WRAPPED_IMAGE}|{IMAGE})\n?")
 _CONTROL = re.compile("|".join(map(re.escape, (BOS, START_HEADER, END_HEADER, EOT))))
@@ -66,21 +59,6 @@ class _Piece:
     trained: bool
 
 
-def conversation(turns: Sequence[Mapping[str, object]]) -> list[Message]:
-    """Messages of turns in LLaVA's form, {"from": "human" or "gpt", "value": text}; "user" and "assistant" pass too."""
-    messages: list[Message] = []
-    for number, turn in enumerate(turns):
-        sender, value = turn.get("from"), turn.get("value")
-        # a list, say, is no key of a dict
-        role = _ROLE_OF.get(sender) if isinstance(sender, str) else None
-        if role is None:
-            raise ValueError(f"turn {number} is from {sender!r}; a turn is from one of {', '.join(map(str, _ROLE_OF))}")
-        if not isinstance(value, str):
-            raise ValueError(f"turn {number} has the value {value!r}; give text")
-        messages.append({"role": role, "content": value})
-    return messages
-
-
 def place_images(content: str, *, wrap: bool) -> str:
     """`content` with its `<image>` placeholders at its front, a line each.
 
@@ -93,14 +71,18 @@ def place_images(content: str, *, wrap: bool) -> str:
     return count * line + _IMAGE_LINE.sub("", content)
 
 
-def render(messages: Sequence[Message], *, generation_prompt: bool = False) -> Rendered:
-    """`messages` as text, after a system message where they start with none; placeholders stay as they are.
+def render(
+    messages: Sequence[Message], *, wrap_images: bool | None = None, generation_prompt: bool = False
+) -> Rendered:
+    """`messages` as text, after a system message where they start with none.
 
+    `wrap_images`: images are placed as by `place_images`; None: placeholders stay as they are, those of actions always.
     An answer before any question is not trained. Neither is anything where a content holds a token of the layout
     itself: nobody can tell then who said what. ValueError names a message that is none.
     """
     _check(messages, generation_prompt)
-    pieces = _pieces(messages, generation_prompt)
+    placed = messages if wrap_images is None else _placed(messages, wrap_images)
+    pieces = _pieces(placed, generation_prompt)
     ends = accumulate((len(piece.text) for piece in pieces), initial=0)
     return Rendered(
         text="".join(piece.text for piece in pieces),
@@ -125,7 +107,7 @@ def encode(
     """
     ids = special_ids(tokenizer)
     _check(messages, generation_prompt)
-    placed = [_placed(message, number, wrap_images) for number, message in enumerate(messages)]
+    placed = _placed(messages, wrap_images)
     if wrap_images and ids.image_start is None and any(IMAGE in message["content"] for message in placed):
         raise ValueError(f"the tokenizer has no {IMAGE_START}; call model.tokenizer.add_magma_tokens, or do not wrap")
     pieces = _pieces(placed, generation_prompt)
@@ -164,12 +146,16 @@ def _check(messages: Sequence[Message], generation_prompt: bool) -> None:
         )
 
 
-def _placed(message: Message, number: int, wrap: bool) -> Message:
-    if message["role"] == "user":
-        return {"role": "user", "content": place_images(message["content"], wrap=wrap)}
-    if IMAGE in message["content"]:
-        raise ValueError(f"the {message['role']} message {number} holds {IMAGE}; only a user shows pictures")
-    return message
+def _placed(messages: Sequence[Message], wrap: bool) -> list[Message]:
+    placed: list[Message] = []
+    for number, message in enumerate(messages):
+        role, content = message["role"], message["content"]
+        if role == "user":
+            content = place_images(content, wrap=wrap)
+        elif IMAGE in content:
+            raise ValueError(f"the {role} message {number} holds {IMAGE}; only a user shows pictures")
+        placed.append({"role": role, "content": content})
+    return placed
 
 
 def _pieces(messages: Sequence[Message], generation_prompt: bool) -> list[_Piece]:

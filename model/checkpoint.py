@@ -77,14 +77,9 @@ def load_magma(
     tokenizer.
     """
     folder = fetched(source)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} has no config.json; give the folder of a Magma model")
-    written = read_json(folder / "config.json")
-    if written.get("model_type") != MagmaConfig.model_type or not {"text_config", "vision_config"} <= written.keys():
-        raise ValueError(f"{folder / 'config.json'} is that of a {written.get('model_type')!r}, not of a Magma")
+    config = read_config(folder)
     processor = MagmaProcessor.from_pretrained(folder)
     stored = renamed(stored_tensors(folder))
-    config = MagmaConfig.from_pretrained(folder)
     config = with_tokenizer(config, processor.tokenizer, height=_height(stored))
     if not (folder / "processor_config.json").is_file():  # the release says these of the model alone
         processor.max_length = config.text_config.max_position_embeddings
@@ -96,6 +91,17 @@ def load_magma(
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     return model.eval(), processor
+
+
+def read_config(folder: Path) -> MagmaConfig:
+    """The configuration in a model's folder; ValueError where there is none, or that of another model."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{folder} has no config.json; give the folder of a Magma model")
+    written = read_json(file)
+    if written.get("model_type") != MagmaConfig.model_type or not {"text_config", "vision_config"} <= written.keys():
+        raise ValueError(f"{file} is that of a {written.get('model_type')!r}, not of a Magma")
+    return MagmaConfig.from_dict(written)
 
 
 def build_magma(
@@ -229,7 +235,11 @@ def fill(
     `dtype` None: that of the embedding, for all. A model that is sharded already (FSDP2) stays so.
     """
     _compare(_shapes(model), stored, set(may_lack))
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or stored[_VOCABULARY[0]].read().dtype
+    if isinstance(dtype, str):
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(f"dtype is {dtype!r}; give one of torch, such as bfloat16 or float32")
+        dtype = getattr(torch, dtype)
+    dtype = dtype or stored[_VOCABULARY[0]].read().dtype
     for name, parameter in list(model.named_parameters()):
         tensor = stored[name].read() if name in stored else torch.zeros(parameter.shape)
         if not tensor.is_floating_point():

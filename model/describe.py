@@ -4,7 +4,6 @@ Counts are of the real network on the meta device, where tensors have shapes and
 batch, L positions of a sample, H width of the language model.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
-from model.checkpoint import UNUSED, empty_magma
+from model.checkpoint import UNUSED, empty_magma, read_config
 from model.config import SIZES, STRIDE, Grid, MagmaConfig, image_tokens
 from model.images import choose_grid
 from model.magma import LOSS_CHUNK, MagmaForCausalLM
@@ -152,17 +151,9 @@ def find_config(name: str) -> tuple[str, MagmaConfig]:
     """The configuration of a size of `SIZES` or of a folder with config.json; ValueError tells what there is."""
     if name in SIZES:
         return name, SIZES[name]()
-    file = Path(name) / "config.json"
-    if not file.is_file():
-        raise ValueError(f"{name!r} is neither one of {', '.join(SIZES)} nor a folder with config.json")
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
-    kind = told.get("model_type") if isinstance(told, dict) else None
-    if kind != MagmaConfig.model_type:
-        raise ValueError(f"{file} is of model_type {kind!r}; give the folder of a Magma model, whose type is 'magma'")
-    return name, MagmaConfig.from_dict(told)
+    if not Path(name).is_dir():
+        raise ValueError(f"{name!r} is neither one of {', '.join(SIZES)} nor a folder")
+    return name, read_config(Path(name))
 
 
 def describe(
@@ -176,7 +167,7 @@ def describe(
 ) -> Description:
     """Counts a network without making it; `images_wh` width and height of the sample's images in pixels.
 
-    ValueError where there is nothing to count, or an image is too thin to be cut.
+    ValueError where there is nothing to count.
     """
     if text_tokens < 1 or batch < 1:
         raise ValueError(f"text_tokens={text_tokens}, batch={batch}: both must be at least 1")
@@ -215,8 +206,7 @@ def _part_of(name: str) -> str:
 
 
 def _cut(size_wh: tuple[int, int], tile_px: int, max_tiles: int) -> ImageCut:
-    chosen = choose_grid(size_wh, tile=tile_px, max_tiles=max_tiles)
-    grid = Grid(rows=chosen.rows, cols=chosen.cols)
+    grid = choose_grid(size_wh, tile=tile_px, max_tiles=max_tiles)
     return ImageCut(size_wh=size_wh, grid=grid, tokens=image_tokens(grid, tile_px))
 
 

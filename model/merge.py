@@ -157,7 +157,8 @@ def check_runs(is_image_BL: Tensor, lengths: Sequence[int]) -> None:
     run_ends = is_image_BL & ~torch.nn.functional.pad(is_image_BL[:, 1:], (0, 1))
     ends = is_image_BL.flatten().cumsum(0)[run_ends.flatten()].tolist()
     rows = run_ends.nonzero()[:, 0].tolist()
-    wrong = [row for row, end in zip(rows, ends, strict=True) if end not in set(accumulate(lengths))]
+    image_ends = set(accumulate(lengths))
+    wrong = [row for row, end in zip(rows, ends, strict=True) if end not in image_ends]
     if wrong:
         raise ValueError(f"the image tokens of row {wrong[0]} do not fit the images, of {list(lengths)} vectors")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 
-from model.chat import Encoded, Message, encode, place_images, render
+from model.chat import Encoded, Message, encode, render
 from model.config import Grid, MagmaConfig, image_tokens
 from model.images import AnyImage, MagmaImageProcessor, frame_indices
 from model.merge import IGNORED, expand_images
@@ -79,8 +79,8 @@ class MagmaProcessor(ProcessorMixin):
         """A chat that ends where the answer begins.
 
         `video`: frames, of which `num_frames` evenly spaced ones are shown, one tile each, before all else in the first
-        question. A frame of 512 pixels takes 272 positions: 32 need a `max_length` beyond LLaMA-3's 8192, at which the
-        release was evaluated. ValueError tells what is too long, too many or unknown.
+        question. A frame of 512 pixels takes 272 positions: 32, as many as the release was evaluated with, need a
+        `max_length` beyond LLaMA-3's 8192. ValueError tells what is too long, too many or unknown.
         """
         images = _listed(images)
         if len(video):
@@ -117,15 +117,13 @@ class MagmaProcessor(ProcessorMixin):
             raise ValueError(
                 "no supervised token: the chat has no answer after a question, or a text holds a token of the layout"
             )
-        return self._sample(encoded, images, num_crops, max_length)
+        return self._sample(encoded, _listed(images), num_crops, max_length)
 
     def _sample(
-        self, encoded: Encoded, images: AnyImage | Sequence[AnyImage], num_crops: int | None, max_length: int | None
+        self, encoded: Encoded, images: list[AnyImage], num_crops: int | None, max_length: int | None
     ) -> Sample:
-        images = _listed(images)
         asked = encoded.input_ids.count(self.ids.image)
-        if asked != len(images):
-            raise ValueError(f"the text has {asked} {IMAGE} tokens, but {len(images)} images are given")
+        _check_count(asked, len(images))
         tiles = self.image_processor(images, num_crops=num_crops)
         lengths = self._lengths(tiles["image_sizes"])
         limit = self.max_length if max_length is None else max_length
@@ -190,9 +188,7 @@ class MagmaProcessor(ProcessorMixin):
             raise ValueError("no text is given; give the prompt, with <image> where an image belongs")
         listed = [given] if isinstance(given, str) else list(given)
         pictures = _listed(() if images is None else images)
-        asked = sum(one.count(IMAGE) for one in listed)
-        if asked != len(pictures):
-            raise ValueError(f"the text has {asked} {IMAGE} tokens, but {len(pictures)} images are given")
+        _check_count(sum(one.count(IMAGE) for one in listed), len(pictures))
         features = dict(self.tokenizer(listed, return_tensors=return_tensors, **options))
         tiles = self.image_processor(pictures, num_crops=num_crops)
         lengths = iter(self._lengths(tiles["image_sizes"]))
@@ -207,17 +203,17 @@ class MagmaProcessor(ProcessorMixin):
         if options.get("tokenize", False) or options.get("return_dict", False):
             raise ValueError("ids of a chat are made by `prompt` and `supervised`, which count BOS as the release does")
         messages = [Message(role=message["role"], content=_text(message["content"])) for message in conversation]
-        placed = [
-            Message(role="user", content=place_images(message["content"], wrap=self.wrap_images))
-            if message["role"] == "user"
-            else message
-            for message in messages
-        ]
-        return render(placed, generation_prompt=options.get("add_generation_prompt", False)).text
+        asks = options.get("add_generation_prompt", False)
+        return render(messages, wrap_images=self.wrap_images, generation_prompt=asks).text
 
 
 def _listed(images: Any) -> list[AnyImage]:
     return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _check_count(asked: int, given: int) -> None:
+    if asked != given:
+        raise ValueError(f"the text has {asked} {IMAGE} tokens, but {given} images are given")
 
 
 def _check_length(total: int, vectors: int, images: int, limit: int) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from model.answers import (
     Trace,
     UiAction,
-    bins_to_pixels,
     parse_actions,
     parse_box,
     parse_mark,
@@ -19,11 +18,9 @@ from model.answers import (
     parse_som,
     parse_traces,
     parse_ui_action,
-    pixels_to_bins,
 )
 from model.tokenizer import SpecialIds
 from transforms.prompts import som_answer, tom_answer
-from transforms.traces import from_bins, to_bins
 
 SPECIAL = SpecialIds(bos=600, start_header=602, end_header=603, eot=604, pad=605, image=606, base_vocab=600)
 SEVEN = [344, 599, 400, 401, 402, 403, 404]
@@ -160,19 +157,6 @@ LINES = TOM_TEXT.partition("are:")[2]
 )
 def test_traces(text, traces):
     assert parse_traces(text) == (parse_traces(TOM_TEXT) if traces is None else traces)
-
-
-@given(st.lists(BIN, max_size=5), st.integers(1, 2000), st.integers(1, 2000))
-def test_bins_and_pixels_follow_the_contract_of_our_own_curation(points, width, height):
-    xy_K2 = bins_to_pixels(points, (width, height))
-    assert xy_K2.shape == (len(points), 2)
-    assert xy_K2.tolist() == from_bins(points, (width, height), 256).tolist()
-    assert pixels_to_bins(xy_K2, (width, height)) == points
-
-
-@given(st.lists(st.tuples(st.floats(-50, 3000), st.floats(-50, 3000)), max_size=5), st.sampled_from([16, 256]))
-def test_pixels_are_cut_off_as_our_own_curation_does(xy_K2, bins):
-    assert pixels_to_bins(xy_K2, (1920, 1080), bins) == to_bins(xy_K2, (1920, 1080), bins)
 
 
 @pytest.mark.parametrize(

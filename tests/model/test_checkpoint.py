@@ -69,6 +69,12 @@ def test_another_precision_can_be_asked_for(folder: Path) -> None:
     assert network.config.text_config._attn_implementation == "eager"
 
 
+def test_a_precision_that_torch_lacks_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="dtype is 'bf16'; give one of torch"):
+        load_magma(folder, dtype="bf16")
+    assert load_magma(folder, dtype="bfloat16")[0].dtype == torch.bfloat16
+
+
 def test_the_height_of_the_vocabulary_is_that_of_the_file(tmp_path: Path) -> None:
     config = small_config()
     config.text_config.vocab_size = 700

@@ -189,7 +189,12 @@ def test_a_folder_is_described_as_its_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [(None, "nor a folder with config.json"), ("{", "no JSON"), ("[]", "None"), ('{"model_type": "llama"}', "'llama'")],
+    [
+        (None, "has no config.json"),
+        ("{", "can't be read"),
+        ("[]", "holds a list"),
+        ('{"model_type": "llama"}', "'llama'"),
+    ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
     config: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
