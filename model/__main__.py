@@ -88,12 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="to write, new or empty")
     verb.add_argument("--backbone", metavar="NAME", help="of the ConvNeXt (convnextxxlarge)")
-    verb.add_argument(
-        "--dtype",
-        choices=("bfloat16", "float16", "float32"),
-        default="bfloat16",
-        help="of the weights written (bfloat16)",
-    )
+    dtypes = ("bfloat16", "float16", "float32")
+    verb.add_argument("--dtype", choices=dtypes, default=dtypes[0], help="of the weights written (bfloat16)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="of the projector (0)")
     verb.set_defaults(call=_build)
     return top

@@ -1,7 +1,8 @@
 """What the model says, read: marks, points, traces, robot actions and acts on a phone (MAGMA.md 1.3, 2.4 j and k).
 
 A model is sloppy at times, so space, case and kind of bracket or quote do not matter, text around an answer is let
-pass, and where nothing is found the result is None or empty. Bins are whole numbers, x then y; `transforms.traces.from_bins` makes pixels of them.
+pass, and where nothing is found the result is None or empty. Bins are whole numbers, x then y.
+`transforms.traces.from_bins` makes pixels of them.
 """
 
 import ast

@@ -235,17 +235,15 @@ def fill(
     `dtype` None: that of the embedding, for all. A model that is sharded already (FSDP2) stays so.
     """
     _compare(_shapes(model), stored, set(may_lack))
-    if isinstance(dtype, str):
-        if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise ValueError(f"dtype is {dtype!r}; give one of torch, such as bfloat16 or float32")
-        dtype = getattr(torch, dtype)
-    dtype = dtype or stored[_VOCABULARY[0]].read().dtype
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or stored[_VOCABULARY[0]].read().dtype
+    if not isinstance(kind, torch.dtype):
+        raise ValueError(f"dtype is {dtype!r}; give one of torch, such as bfloat16 or float32")
     for name, parameter in list(model.named_parameters()):
         tensor = stored[name].read() if name in stored else torch.zeros(parameter.shape)
         if not tensor.is_floating_point():
             raise ValueError(f"{name} is {tensor.dtype} in {stored[name].file}; weights are floating-point numbers")
         # a copy: what is mapped from a file would change with it
-        tensor = tensor.to(device=device, dtype=dtype, copy=True)
+        tensor = tensor.to(device=device, dtype=kind, copy=True)
         if isinstance(parameter, DTensor):
             tensor = distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
         parent, _, leaf = name.rpartition(".")
