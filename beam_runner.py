@@ -128,9 +128,71 @@ def _preview(arguments: argparse.Namespace) -> int:
     from pipelines.inspect.contact_sheet import contact_sheet
 
     png = io.BytesIO()
-    contact_sheet(arguments.out, arguments.sample, arguments.seed).save(png, format="PNG")
+    sheet = contact_sheet(arguments.out, arguments.sample, arguments.seed, arguments.sort, arguments.join or "")
+    sheet.save(png, format="PNG")
     store.write_bytes(arguments.png, png.getvalue())
     print(arguments.png)
+    return _DONE
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from pipelines import store
+    from pipelines.scene import read_scene
+    from train.answer_picture import draw_prediction
+    from train.ask import load_network
+    from train.predict import predict, read_statistics
+
+    statistics = read_statistics(arguments.statistics) if arguments.statistics else None
+    scene = read_scene(
+        arguments.file,
+        arguments.task,
+        text=arguments.text,
+        boxes_uri=arguments.boxes or "",
+        overrides=arguments.overrides,
+    )
+    network, processor = load_network(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    prediction = predict(network, processor, scene, max_new_tokens=arguments.max_tokens, statistics=statistics)
+    png = io.BytesIO()
+    Image.fromarray(draw_prediction(prediction)).save(png, format="PNG")
+    store.write_bytes(arguments.out, png.getvalue())
+    print(*(prediction.answer or "(an empty answer)", *prediction.facts, arguments.out), sep="\n")
+    return _DONE
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from pipelines import store
+    from pipelines.progress import Teller
+    from train.ask import load_network
+    from train.evaluate import as_json, evaluate, read_bins, read_items, table
+
+    out, teller = arguments.out, Teller()
+    items = read_items(out, split=arguments.split, tasks=arguments.tasks, sample=arguments.sample, seed=arguments.seed)
+    bins = read_bins(out)
+    network, processor = load_network(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    scores = evaluate(
+        network,
+        processor,
+        items,
+        bins=bins,
+        batch=arguments.batch,
+        max_new_tokens=arguments.max_tokens,
+        seed=arguments.seed,
+        tell=teller.update,
+    )
+    teller.close()
+    print(table(scores))
+    if arguments.json:
+        store.write_bytes(arguments.json, as_json(scores).encode())
+    return _DONE
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from train.config import load_config
+    from train.loop import train
+
+    print(train(load_config(arguments.config, arguments.overrides), arguments.out))
     return _DONE
 
 
@@ -173,6 +235,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(verb)
     verb.set_defaults(call=_plan)
 
+    verb = verbs.add_parser("train", help="train Magma from datasets, or go on with a training")
+    verb.add_argument("config", metavar="CONFIG", help="a YAML file, or a ready one by name: tiny, pretrain, …")
+    verb.add_argument("overrides", nargs="*", metavar="a.b=value", help="e.g. data.mixture.0.path=OUT")
+    verb.add_argument("--out", required=True, type=_uri, metavar="RUN", help="local folder of the training")
+    verb.set_defaults(call=_train)
+
     verb = _add_out_verb(verbs, "status", "where a job stands")
     verb.set_defaults(call=_status)
 
@@ -193,8 +261,52 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--png", default="preview.png", metavar="URI", help="the file to write (preview.png)")
     verb.add_argument("--sample", type=int, default=12, metavar="N", help="how many samples (12)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones")
+    verb.add_argument(
+        "--sort", default="", metavar="COL", help="those that are highest in a column of the index; --sort=-COL: lowest"
+    )
+    verb.add_argument(
+        "--join", type=_uri, metavar="FILE", help="a Parquet table with a column key, to sort by its columns"
+    )
     verb.set_defaults(call=_preview)
+
+    _add_predict(verbs)
+    _add_eval(verbs)
     return top
+
+
+def _add_predict(verbs: Any) -> None:
+    verb = verbs.add_parser("predict", help="a picture or video marked, a model asked about it, its answer drawn")
+    _add_model(verb)
+    verb.add_argument("file", metavar="FILE|URL")
+    verb.add_argument("overrides", nargs="*", metavar="a.b=value", help="fields of the video recipe")
+    verb.add_argument(
+        "--task", required=True, choices=("caption", "som", "tom", "click", "action"), help="what is asked"
+    )
+    verb.add_argument("--text", default="", help="what is being done, or (click, action) is to be done")
+    verb.add_argument("--boxes", type=_uri, metavar="FILE.json", help="what can be marked in a picture, in pixels")
+    verb.add_argument("--statistics", type=_uri, metavar="FILE.json", help="of a robot, for actions in its units")
+    verb.add_argument("--out", type=_uri, default="answer.png", metavar="URI", help="the file to write (answer.png)")
+    verb.set_defaults(call=_predict)
+
+
+def _add_eval(verbs: Any) -> None:
+    verb = verbs.add_parser("eval", help="a model asked the questions of a dataset, its answers scored")
+    _add_model(verb)
+    verb.add_argument("out", type=_uri, metavar="OUT", help="folder or bucket of the dataset")
+    verb.add_argument("--split", default="val", help="which samples (val)")
+    verb.add_argument("--tasks", type=_names, default=[], metavar="TASK,…", help="only samples with one of these")
+    verb.add_argument("--sample", type=_count, default=0, metavar="N", help="so many samples, drawn (all)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones")
+    verb.add_argument("--batch", type=_positive, default=16, metavar="B", help="answers that are made together (16)")
+    verb.add_argument("--json", type=_uri, metavar="URI", help="also write the scores there")
+    verb.set_defaults(call=_eval)
+
+
+def _add_model(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("model", metavar="MODEL", help="a folder, a training run's folder, or a name on the hub")
+    verb.add_argument("--device", default="", help="cpu or cuda (a GPU where there is one)")
+    verb.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of the weights (as they are stored)")
+    verb.add_argument("--max-tokens", type=_positive, default=1024, metavar="N", help="of an answer, at most (1024)")
 
 
 def _uri(text: str) -> str:
@@ -211,6 +323,21 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
     return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _count(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is too few; give 1 or more")
+    return int(text)
+
+
+def _names(text: str) -> list[str]:
+    tasks = ("som", "tom", "action", "grounding", "qa")
+    names = [name.strip() for name in text.split(",")]
+    strange = [name for name in names if name not in tasks]
+    if strange:
+        raise argparse.ArgumentTypeError(f"{strange[0]!r} is no task; tasks are {', '.join(tasks)}")
+    return names
 
 
 def _share(text: str) -> float:

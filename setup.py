@@ -13,7 +13,8 @@ setup(
         "pipelines.inspect",
         "model",
         "train",
+        "train.configs",
     ],
-    package_data={"pipelines.configs": ["*.yaml"]},
+    package_data={"pipelines.configs": ["*.yaml"], "train.configs": ["*.yaml"]},
     py_modules=["beam_runner"],
 )

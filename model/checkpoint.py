@@ -76,6 +76,19 @@ def load_magma(
     None leaves the choice to transformers. The height of the vocabulary is that of the file, the ids those of its
     tokenizer.
     """
+    config, processor, stored = open_magma(source)
+    if attention is not None:
+        config._attn_implementation = attention
+    model = empty_magma(config)
+    fill(model, stored, dtype=dtype, device=device, may_lack=UNUSED)
+    folder = fetched(source)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model.eval(), processor
+
+
+def open_magma(source: str | Path) -> tuple[MagmaConfig, MagmaProcessor, dict[str, StoredTensor]]:
+    """What a folder or a name on the hub holds, its weights not read yet: for `empty_magma` and `fill`."""
     folder = fetched(source)
     config = read_config(folder)
     processor = MagmaProcessor.from_pretrained(folder)
@@ -84,13 +97,7 @@ def load_magma(
     if not (folder / "processor_config.json").is_file():  # the release says these of the model alone
         processor.max_length = config.text_config.max_position_embeddings
         processor.wrap_images = config.mm_use_image_start_end
-    if attention is not None:
-        config._attn_implementation = attention
-    model = empty_magma(config)
-    fill(model, stored, dtype=dtype, device=device, may_lack=UNUSED)
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model.eval(), processor
+    return config, processor, stored
 
 
 def read_config(folder: Path) -> MagmaConfig:

@@ -20,6 +20,10 @@ from model.merge import IGNORED, expand_images
 from model.tokenizer import IMAGE, special_ids
 
 
+class TooLongError(ValueError):
+    """A chat takes more positions than it may."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One chat: ids with an image token for each vector of an image, labels (-100: not supervised), tiles and grids.
@@ -73,6 +77,7 @@ class MagmaProcessor(ProcessorMixin):
         *,
         video: Sequence[AnyImage] = (),
         num_frames: int = 32,
+        action_ids: Sequence[int] = (),
         num_crops: int | None = None,
         max_length: int | None = None,
     ) -> Sample:
@@ -80,7 +85,8 @@ class MagmaProcessor(ProcessorMixin):
 
         `video`: frames, of which `num_frames` evenly spaced ones are shown, one tile each, before all else in the first
         question. A frame of 512 pixels takes 272 positions: 32, as many as the release was evaluated with, need a
-        `max_length` beyond LLaMA-3's 8192. ValueError tells what is too long, too many or unknown.
+        `max_length` beyond LLaMA-3's 8192. `action_ids`: those of the answers before, one for each `<action>`.
+        ValueError tells what is too long, too many or unknown.
         """
         images = _listed(images)
         if len(video):
@@ -89,7 +95,9 @@ class MagmaProcessor(ProcessorMixin):
             images = [video[index] for index in frame_indices(len(video), num_frames)]
             messages = _with_frames(messages, len(images))
             num_crops = num_crops or 1
-        encoded = encode(self.tokenizer, messages, wrap_images=self.wrap_images, generation_prompt=True)
+        encoded = encode(
+            self.tokenizer, messages, wrap_images=self.wrap_images, generation_prompt=True, action_ids=action_ids
+        )
         return replace(self._sample(encoded, images, num_crops, max_length), labels=None)
 
     def supervised(
@@ -218,7 +226,7 @@ def _check_count(asked: int, given: int) -> None:
 
 def _check_length(total: int, vectors: int, images: int, limit: int) -> None:
     if total > limit:
-        raise ValueError(
+        raise TooLongError(
             f"the chat takes {total} positions, {vectors} of them for {images} images; the limit is {limit}: "
             "give fewer images or tiles (num_crops), a shorter text, or a higher max_length"
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines import store
-from pipelines.config import differences, hashed_part
+from pipelines.config import hashed_part
 from pipelines.curate import stop_uri
 from pipelines.finish import Totals, finish, remove_ends
 from pipelines.lock import is_locked, locked
@@ -21,6 +21,7 @@ from pipelines.shards import FOLDER, shard_is_whole, sidecar_uri
 from pipelines.version import code_version, library_versions
 from schemas.config import JobConfig
 from schemas.errors import TooMuchQuarantinedError, UserError
+from schemas.loading import differences
 from schemas.tables import OUTCOMES
 
 _KNOWN_ERROR = re.compile(r"\bUserError: (.+)")

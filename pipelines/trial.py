@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -39,6 +39,26 @@ def try_first(config: JobConfig, folder: str) -> Iterator[str]:
         return
 
 
+def first_marked(config: JobConfig) -> Marked:
+    """The first clip of a source's first record that gets marks; UserError tells what became of those before it."""
+    held: list[Marked] = []
+
+    def hold(marked: Marked) -> EncodedSample:
+        held.append(marked)
+        return EncodedSample(key=marked.clip.key, members=(), index_row={})
+
+    ref = _first_ref(config)
+    told = []
+    for done in run_records(_with_last_step(config, "hold", hold), [ref], {}):
+        if held:
+            return held[0]
+        told.append(_told(done.row))
+    why = "; ".join(told[:-1] or told)  # the last one is the record's, which repeats its best clip's
+    raise UserError(
+        f"FILE: no clip of {ref.uri} can be marked: {why}; give another video, or other values of the recipe"
+    )
+
+
 def _first_ref(config: JobConfig) -> VideoRef:
     row = next(sources.read_rows(config.source, Counter()))
     if isinstance(row, BadRow):
@@ -63,8 +83,6 @@ def _first_ref(config: JobConfig) -> VideoRef:
 
 def _showing(config: JobConfig) -> Recipe:
     """The recipe with its marks drawn for people, in place of a sample's members."""
-    recipe = build_recipe(config)
-    upto = next(number for number, step in enumerate(recipe.steps) if step.name == "marks")
     build = sample_builder(config)
 
     def show(marked: Marked) -> EncodedSample:
@@ -72,7 +90,14 @@ def _showing(config: JobConfig) -> Recipe:
         picture = dict(encoded.members)[MARKED_MEMBER]
         return replace(encoded, members=(("gif", trace_gif(marked)), ("jpg", picture)))
 
-    return replace(recipe, steps=(*recipe.steps[: upto + 1], Step(name="show", run=show)))
+    return _with_last_step(config, "show", show)
+
+
+def _with_last_step(config: JobConfig, name: str, run: Callable[[Marked], EncodedSample]) -> Recipe:
+    """The recipe up to its marks, then a step of one's own."""
+    recipe = build_recipe(config)
+    upto = next(number for number, step in enumerate(recipe.steps) if step.name == "marks")
+    return replace(recipe, steps=(*recipe.steps[: upto + 1], Step(name=name, run=run)))
 
 
 def _told(row: LedgerRow) -> str:

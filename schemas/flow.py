@@ -6,12 +6,12 @@ resizing), x right, y down, origin at the outer corner of the top-left pixel: th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.sample import Sample
+from schemas.sample import Sample, Turn
 
 Float = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
@@ -176,6 +176,45 @@ class EncodedSample:
     key: str
     members: tuple[tuple[str, bytes], ...]
     index_row: dict[str, Any]
+
+
+Question = Literal["caption", "som", "tom", "click", "action"]
+"""What a scene is asked: what is seen, where all marks are, where marks move, what to click, how a robot moves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SceneMark:
+    """A mark on a scene: a point, or a box with its middle at `xy`."""
+
+    id: int
+    xy: tuple[float, float]
+    box_xyxy: tuple[float, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """A picture, the marks on it, and a chat about it that ends with a question.
+
+    `shown`: the pictures of the chat's `<image>` in order. `traces`: where moving marks truly go, xy_K2 by mark, its
+    own place first, at most `steps` after it; empty where nobody knows. `steps`: future positions that are asked for.
+    """
+
+    name: str
+    task: Question
+    clean_HW3: npt.NDArray[np.uint8]
+    marked_HW3: npt.NDArray[np.uint8]
+    marks: tuple[SceneMark, ...]
+    turns: tuple[Turn, ...]
+    shown: tuple[npt.NDArray[np.uint8], ...]
+    max_crops: int
+    bins: int
+    steps: int = 0
+    traces: dict[int, Float] = field(default_factory=dict)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.clean_HW3.shape[1], self.clean_HW3.shape[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from schemas.flow import Bool, Float
+from schemas.flow import Bool, Float, SceneMark
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -41,6 +41,7 @@ _LEADER_SHARE = 0.75
 
 _TRACE_HUES = (0.50, 0.14, 0.83, 0.33, 0.08, 0.60, 0.42, 0.74)
 """far from the marks' red and from one another"""
+_BOX_LINE_PX = 2
 _SUBPIXEL_BITS = 4
 _FAR_PX = 30_000.0
 _OUTLINE: Colour = (20, 20, 20)
@@ -65,6 +66,20 @@ def draw_marks(image_HW3: Pixels, marks: Sequence[tuple[int, tuple[float, float]
     for text, centre in zip(texts, centre_N2, strict=True):
         _paste(marked_HW3, *_stamp(text, font_size), centre)
     return marked_HW3
+
+
+def draw_scene_marks(image_HW3: Pixels, marks: Sequence[SceneMark]) -> Pixels:
+    """Draws points as `draw_marks` does; a box gets an outline and its id at the first corner. Returns a copy.
+
+    So what a box holds stays to be seen.
+    """
+    marked_HW3 = np.array(image_HW3, dtype=np.uint8)
+    for mark in marks:
+        if mark.box_xyxy:
+            x1, y1, x2, y2 = (round(side) for side in mark.box_xyxy)
+            cv2.rectangle(marked_HW3, (x1, y1), (x2 - 1, y2 - 1), _MARK_RED, _BOX_LINE_PX)
+    places = [(mark.id, (mark.box_xyxy[0], mark.box_xyxy[1]) if mark.box_xyxy else mark.xy) for mark in marks]
+    return draw_marks(marked_HW3, places)
 
 
 def draw_traces(image_HW3: Pixels, traces: Sequence[tuple[int, Float, Bool]], until: int | None = None) -> Pixels:

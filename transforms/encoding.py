@@ -4,6 +4,7 @@ Nothing here knows files or tars; `pipelines/shards.py` writes what this makes.
 """
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,30 @@ def encode_sample(finished: FinishedSample, *, jpeg_quality: int) -> EncodedSamp
 def decode_sample(data: bytes) -> Sample:
     """The annotation from `KEY.json`; pydantic's ValidationError (a ValueError) where it breaks the contract."""
     return Sample.model_validate_json(data)
+
+
+def split_members(data: bytes) -> tuple[str, dict[str, bytes]]:
+    """Key and members of one sample, by what follows `KEY.` in their names, from the bytes that it takes in its tar.
+
+    ValueError where they are not those of exactly one sample.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            members = {member.name: _content(tar, member) for member in tar if member.isfile()}
+    except tarfile.ReadError as error:
+        raise ValueError(str(error)) from error
+    keys = {name.partition(".")[0] for name in members}
+    if len(keys) != 1:
+        raise ValueError(f"it holds {len(keys)} samples")
+    return keys.pop(), {name.partition(".")[2]: content for name, content in members.items()}
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    content = b"" if file is None else file.read()
+    if len(content) != member.size:
+        raise tarfile.ReadError(f"{member.name} ends after {len(content)} of {member.size} bytes")
+    return content
 
 
 def member_order(members: Mapping[str, Any]) -> list[str]:

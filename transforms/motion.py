@@ -44,16 +44,15 @@ def judge_motion(
     """
     diagonal = float(np.hypot(*clip.size_wh))
     visible_TN = tracks.visible_TN
-    seen_N = visible_TN[0] & (visible_TN.mean(axis=0) > min_visible_share)
+    seen_N = _seen_enough(visible_TN, min_visible_share)
     if seen_N.sum() < min_usable_points:
         return Rejected(reason="too_few_points", value=float(seen_N.sum()), threshold=float(min_usable_points))
-    steady_xy_TN2 = held(warp(camera.homographies_T33, tracks.xy_TN2), visible_TN)
-    away_TN = np.linalg.norm(steady_xy_TN2 - steady_xy_TN2[0], axis=-1) / diagonal
-    reach_N = _reach(away_TN, visible_TN)
-    noise = _noise(reach_N[seen_N], min_displacement) if camera.moving else 0.0
+    steady_xy_TN2 = steadied(camera, tracks)
+    away_TN = _away(steady_xy_TN2, clip.size_wh)
+    reach_N, noise = _reach_and_noise(away_TN, visible_TN, seen_N, camera.moving, min_displacement)
     if noise > _MAX_NOISE * min_displacement:
         return Rejected(reason="unsteady", value=noise, threshold=_MAX_NOISE * min_displacement)
-    still_N = seen_N & (reach_N < max(_STILL * min_displacement, noise))
+    still_N = _still(reach_N, seen_N, noise, min_displacement)
     threshold = _ABOVE_NOISE * noise if noise > _NOISY * min_displacement else min_displacement
     moving_N = seen_N & (reach_N >= threshold)
     candidates = np.flatnonzero(moving_N)
@@ -73,6 +72,51 @@ def judge_motion(
         moving_N=moving_N,
         speed_N=_speed(steady_xy_TN2 / diagonal, visible_TN, clip.times_s_T),
     )
+
+
+def standing_still(
+    steady_xy_TN2: Float,
+    visible_TN: Bool,
+    size_wh: tuple[int, int],
+    *,
+    camera_moves: bool,
+    min_visible_share: float,
+    min_displacement: float,
+) -> Bool:
+    """Points that `judge_motion` finds to stand still beyond doubt; tracks alone decide that, without pictures.
+
+    `steady_xy_TN2` is seen from the camera of frame 0.
+    """
+    seen_N = _seen_enough(visible_TN, min_visible_share)
+    away_TN = _away(steady_xy_TN2, size_wh)
+    reach_N, noise = _reach_and_noise(away_TN, visible_TN, seen_N, camera_moves, min_displacement)
+    return _still(reach_N, seen_N, noise, min_displacement)
+
+
+def steadied(camera: CameraMotion, tracks: Tracks) -> npt.NDArray[np.float64]:
+    """Tracks as the camera's reference frame sees them, TN2; a hidden point stays where it was seen last."""
+    return np.asarray(held(warp(camera.homographies_T33, tracks.xy_TN2), tracks.visible_TN))
+
+
+def _seen_enough(visible_TN: Bool, min_visible_share: float) -> Bool:
+    return np.asarray(visible_TN[0] & (visible_TN.mean(axis=0) > min_visible_share))
+
+
+def _away(steady_xy_TN2: Float, size_wh: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """From the start, in diagonals."""
+    away_TN = np.linalg.norm(steady_xy_TN2 - steady_xy_TN2[0], axis=-1)
+    return np.asarray(away_TN / float(np.hypot(*size_wh)), np.float64)
+
+
+def _reach_and_noise(
+    away_TN: Float, visible_TN: Bool, seen_N: Bool, camera_moves: bool, min_displacement: float
+) -> tuple[npt.NDArray[np.float64], float]:
+    reach_N = _reach(away_TN, visible_TN)
+    return reach_N, _noise(reach_N[seen_N], min_displacement) if camera_moves else 0.0
+
+
+def _still(reach_N: Float, seen_N: Bool, noise: float, min_displacement: float) -> Bool:
+    return np.asarray(seen_N & (reach_N < max(_STILL * min_displacement, noise)))
 
 
 def _reach(away_TN: Float, visible_TN: Bool) -> npt.NDArray[np.float64]:

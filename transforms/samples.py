@@ -54,26 +54,15 @@ def build_sample(
     the image without marks where `keep_clean`. ValueError where the clip has no marks.
     """
     clip = marked.clip
-    marks = [_mark(mark, marked) for mark in sorted(marked.marks, key=lambda mark: mark.id)]
-    stored = [_trace(mark, marked, traces) for mark in marks if mark.kind == "moving"]
-    told = told_traces(
-        {trace.mark: trace.xy for trace in stored},
-        clip.size_wh,
-        room_for(clip.times_s_T, marked.reference, steps=traces.steps, interval_s=traces.interval_s),
-        bins=bins,
-        min_share=traces.min_share,
-        min_reach_bins=traces.min_reach_bins,
-    )
-    places = dict(
-        zip((mark.id for mark in marks), to_bins([mark.xy for mark in marks], clip.size_wh, bins), strict=True)
+    marks, stored, asked_and_answered = marks_and_turns(
+        marked, templates=templates, bins=bins, traces=traces, speed=speed
     )
     narration = clean_narration(clip.ref.text)
-    asked_and_answered = _mark_turns(places, told, templates, bins=bins, text=narration, speed=speed)
     images, turns = _conversation(marked, asked_and_answered, templates, narration, keep_clean=keep_clean)
     sample = Sample(
         key=clip.key,
         split=clip.ref.split,
-        tasks=["tom" if told else "som"],
+        tasks=["tom" if asked_and_answered[0].kind == "tom" else "som"],
         text=clip.ref.text,
         images=images,
         turns=turns,
@@ -89,6 +78,31 @@ def build_sample(
     if keep_clean:
         pictures[CLEAN_MEMBER] = frame_HW3
     return FinishedSample(sample=sample, source_key=clip.ref.source_key, images=pictures, arrays=_arrays(marked))
+
+
+def marks_and_turns(
+    marked: Marked, *, templates: Templates, bins: int, traces: TracesConfig, speed: bool
+) -> tuple[list[Mark], list[Trace], list[Turn]]:
+    """The marks by id, the traces of those that move, and the question about them (without `<image>`) with its answer.
+
+    Of the clip it looks at the size of the frames, their times and the narration, not at what they show.
+    """
+    clip = marked.clip
+    marks = [_mark(mark, marked) for mark in sorted(marked.marks, key=lambda mark: mark.id)]
+    stored = [_trace(mark, marked, traces) for mark in marks if mark.kind == "moving"]
+    told = told_traces(
+        {trace.mark: trace.xy for trace in stored},
+        clip.size_wh,
+        room_for(clip.times_s_T, marked.reference, steps=traces.steps, interval_s=traces.interval_s),
+        bins=bins,
+        min_share=traces.min_share,
+        min_reach_bins=traces.min_reach_bins,
+    )
+    places = dict(
+        zip((mark.id for mark in marks), to_bins([mark.xy for mark in marks], clip.size_wh, bins), strict=True)
+    )
+    turns = _mark_turns(places, told, templates, bins=bins, text=clean_narration(clip.ref.text), speed=speed)
+    return marks, stored, turns
 
 
 def _mark(mark: PointMark, marked: Marked) -> Mark:

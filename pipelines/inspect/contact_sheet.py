@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines import store
+from pipelines.inspect.ranking import highest
 from pipelines.inspect.reading import read_members
 from schemas.errors import UserError
 from schemas.sample import ANNOTATION_MEMBER, Sample
@@ -58,34 +59,48 @@ class _Overview:
     tasks: Counter[str]
 
 
-def contact_sheet(out: str, n: int, seed: int) -> Image.Image:
-    """Up to `n` samples of the dataset at `out`, spread over its index; the same seed shows the same ones.
+def contact_sheet(out: str, n: int, seed: int, sort: str = "", join: str = "") -> Image.Image:
+    """Up to `n` samples of the dataset at `out`: spread over its index, the same ones for the same seed; or sorted.
 
-    UserError where `out` holds no index, n is below 1 or a shard does not hold what the index says.
+    `sort` and `join` as for `ranking.highest`; then every sample shows its value. UserError where `out` holds no index,
+    n is below 1, a shard does not hold what the index says, or there is nothing to sort by.
     """
     if n < 1:
         raise UserError(f"--sample: {n} samples can't be shown; ask for 1 or more")
-    overview, places = _read_index(out, n, seed)
-    cells = [_cell(read_members(out, place["shard"], place["offset"], place["size"])) for place in places]
-    return _sheet(_header_lines(overview, len(cells), seed), cells)
+    if join and not sort:
+        raise UserError(f"--join: {join} gives columns to sort by; name one with --sort COL")
+    overview, picks = _read_index(out, n, seed, sort, join)
+    cells = [_cell(read_members(out, pick["shard"], pick["offset"], pick["size"]), pick["value"]) for pick in picks]
+    order = f"{'lowest' if sort.startswith('-') else 'highest'} {sort.removeprefix('-')}" if sort else f"seed {seed}"
+    return _sheet(_header_lines(overview, len(cells), order), cells)
 
 
-def _read_index(out: str, n: int, seed: int) -> tuple[_Overview, list[dict[str, Any]]]:
-    """The overview, and where the picked samples lie (shard, offset, size), in the order of the index."""
+def _read_index(out: str, n: int, seed: int, sort: str, join: str) -> tuple[_Overview, list[dict[str, Any]]]:
+    """The overview, and the picked samples in order: where they lie (shard, offset, size), what they are shown for."""
     uri = store.join(out, "index.parquet")
     if not store.exists(uri):
         raise UserError(f"OUT: {uri} is not there; name the folder of a finished dataset, or `finish` this one")
     with store.reading(uri) as file:
         index = pq.ParquetFile(file)
-        rows = _spread(index.metadata.num_rows, n, seed)
+        if sort:
+            shown = {row: _value(sort.removeprefix("-"), value) for row, value in highest(index, sort, join, n)}
+        else:
+            shown = dict.fromkeys(_spread(index.metadata.num_rows, n, seed), "")
         splits, tasks, datasets = Counter[str](), Counter[str](), Counter[str]()
         for batch in index.iter_batches(columns=["split", "tasks", "dataset"], use_threads=False):
             splits += _counts(batch.column("split"))
             tasks += _counts(pc.list_flatten(batch.column("tasks")))
             datasets += _counts(batch.column("dataset"))
-        places = _take(index, rows, ["shard", "offset", "size"])
+        rows = sorted(shown)
+        places = dict(zip(rows, _take(index, rows, ["shard", "offset", "size"]), strict=True))
     name = " + ".join(sorted(datasets)) or out.rstrip("/").rpartition("/")[2]
-    return _Overview(dataset=name, n_samples=index.metadata.num_rows, splits=splits, tasks=tasks), places
+    overview = _Overview(dataset=name, n_samples=index.metadata.num_rows, splits=splits, tasks=tasks)
+    return overview, [places[row] | {"value": value} for row, value in shown.items()]
+
+
+def _value(column: str, value: float) -> str:
+    whole = value.is_integer() or abs(value) >= 1000
+    return f"{column} {value:,.0f}" if whole else f"{column} {value:.3g}"
 
 
 def _spread(n_rows: int, n: int, seed: int) -> list[int]:
@@ -113,10 +128,10 @@ def _take(index: pq.ParquetFile, rows: Sequence[int], columns: list[str]) -> lis
     return taken
 
 
-def _header_lines(overview: _Overview, n_shown: int, seed: int) -> tuple[str, str]:
+def _header_lines(overview: _Overview, n_shown: int, order: str) -> tuple[str, str]:
     splits = ", ".join(f"{count:,} {split}" for split, count in sorted(overview.splits.items()))
     tasks = ", ".join(f"{count:,} {task}" for task, count in sorted(overview.tasks.items()))
-    parts = [_number(overview.n_samples, "sample"), splits, tasks, f"{n_shown} shown, seed {seed}"]
+    parts = [_number(overview.n_samples, "sample"), splits, tasks, f"{n_shown} shown, {order}"]
     return overview.dataset, "   ·   ".join(part for part in parts if part)
 
 
@@ -137,12 +152,14 @@ def _sheet(header: tuple[str, str], cells: Sequence[Image.Image]) -> Image.Image
     return sheet
 
 
-def _cell(members: Mapping[str, bytes]) -> Image.Image:
-    """One sample: its picture above, its text below."""
+def _cell(members: Mapping[str, bytes], value: str) -> Image.Image:
+    """One sample: its picture above, in its corner what it is shown for, its text below."""
     sample = Sample.model_validate_json(members[ANNOTATION_MEMBER])
     cell = Image.new("RGB", _CELL_WH, _CARD)
     cell.paste(_letterboxed(_picture(sample, members)), (0, 0))
     _write_text(ImageDraw.Draw(cell), sample)
+    if value:
+        _write_value(ImageDraw.Draw(cell), value)
     ImageDraw.Draw(cell).rectangle((0, 0, _CELL_WH[0] - 1, _CELL_WH[1] - 1), outline=_EDGE)
     return cell
 
@@ -173,6 +190,13 @@ def _letterboxed(picture: Image.Image | None) -> Image.Image:
     fitted = picture.resize(size_wh, Image.Resampling.LANCZOS)
     box.paste(fitted, ((_PICTURE_WH[0] - size_wh[0]) // 2, (_PICTURE_WH[1] - size_wh[1]) // 2))
     return box
+
+
+def _write_value(draw: ImageDraw.ImageDraw, value: str) -> None:
+    """As high as the bar above a picture of 16 to 9."""
+    right = _font(14).getlength(value) + 2 * _PADDING
+    draw.rectangle((0, 0, right, 21), fill=_CARD)
+    draw.text((_PADDING, 11), value, fill=_INK, font=_font(14), anchor="lm")
 
 
 def _write_text(draw: ImageDraw.ImageDraw, sample: Sample) -> None:

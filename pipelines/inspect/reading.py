@@ -1,11 +1,9 @@
 """Reads single samples out of a dataset's shards by byte range, without reading the shards."""
 
-import io
-import tarfile
-
 from pipelines import store
 from pipelines.shards import tar_uri
 from schemas.errors import UserError
+from transforms.encoding import split_members
 
 _CURE = "`somtom lint` finds what is damaged, running the job again mends it"
 
@@ -23,23 +21,6 @@ def read_members(out: str, shard: str, offset: int, size: int) -> dict[str, byte
         file.seek(offset)
         data = file.read(size)
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            members = {member.name: _content(tar, member) for member in tar if member.isfile()}
-    except tarfile.ReadError as error:
-        raise _misplaced(uri, offset, size, str(error)) from error
-    keys = {name.partition(".")[0] for name in members}
-    if len(keys) != 1:
-        raise _misplaced(uri, offset, size, f"it holds {len(keys)} samples")
-    return {name.partition(".")[2]: content for name, content in members.items()}
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    content = b"" if file is None else file.read()
-    if len(content) != member.size:
-        raise tarfile.ReadError(f"{member.name} ends after {len(content)} of {member.size} bytes")
-    return content
-
-
-def _misplaced(uri: str, offset: int, size: int, found: str) -> UserError:
-    return UserError(f"{uri}: bytes {offset} to {offset + size} are not one sample: {found}; {_CURE}")
+        return split_members(data)[1]
+    except ValueError as error:
+        raise UserError(f"{uri}: bytes {offset} to {offset + size} are not one sample: {error}; {_CURE}") from error

@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.inspect.contact_sheet import _spread, _wrapped, contact_sheet
+from beam_runner import main
+from pipelines.inspect import ranking
+from pipelines.inspect.contact_sheet import _read_index, _spread, _value, _wrapped, contact_sheet
+from pipelines.inspect.ranking import highest
 from pipelines.inspect.reading import read_members
 from schemas.errors import UserError
 from schemas.sample import Image as ImageEntry
@@ -160,6 +163,127 @@ def test_wrapped_lines_fit(text, n_lines):
     assert len(lines) == n_lines
     assert all(ImageFont.load_default(13).getlength(line) <= 200 for line in lines)
     assert lines[-1].endswith("…") if len(text) > 20 else not any("…" in line for line in lines)
+
+
+def _losses(path: Path, rows: list[tuple[str, int, float | None]]) -> str:
+    """As a training writes them: key, step, loss."""
+    names = {"key": pa.string(), "dataset": pa.string(), "step": pa.int64(), "loss": pa.float32()}
+    table = [dict(zip(names, (key, "demo", step, loss), strict=True)) for key, step, loss in rows]
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table, schema=pa.schema(names)), path, row_group_size=2)
+    return str(path)
+
+
+def _ranked(out: str, sort: str, join: str = "", n: int = 3) -> list[tuple[int, float]]:
+    with (Path(out) / "index.parquet").open("rb") as file:
+        return highest(pq.ParquetFile(file), sort, join, n)
+
+
+@pytest.fixture(params=[1, 2, 1000])
+def pieces(request, monkeypatch):
+    """Pieces of the index and batches of the joined table from tiny to whole."""
+    monkeypatch.setattr(ranking, "_ROWS_AT_ONCE", request.param)
+
+
+def test_samples_are_sorted_by_a_column_of_the_index(dataset, pieces):
+    out, rows = dataset
+    offsets = [row["offset"] for row in rows]
+    assert _ranked(out, "offset") == [(row, offsets[row]) for row in (4, 3, 2)]
+    assert _ranked(out, "-offset") == [(row, offsets[row]) for row in (0, 1, 2)]
+    assert [row for row, _ in _ranked(out, "width", n=9)] == [0, 1, 2, 3, 4]
+
+
+def test_of_several_rows_of_a_key_the_latest_counts(dataset, tmp_path, pieces):
+    rows = [("key-0", 9, 0.5), ("key-1", 1, 2.0), ("key-0", 1, 8.0), ("key-3", 2, 3.0), ("other", 5, 99.0)]
+    join = _losses(tmp_path / "losses.parquet", rows)
+    assert _ranked(dataset[0], "loss", join) == [(3, 3.0), (1, 2.0), (0, 0.5)]
+    assert _ranked(dataset[0], "-loss", join, n=1) == [(0, 0.5)]
+
+
+def test_a_folder_of_tables_is_one_table(dataset, tmp_path, pieces):
+    _losses(tmp_path / "losses" / "b.parquet", [("key-2", 1, 7.0), ("key-4", 1, 5.0)])
+    _losses(tmp_path / "losses" / "a.parquet", [("key-2", 2, 1.0), ("key-4", 0, 9.0)])
+    (tmp_path / "losses" / "notes.txt").write_text("no table")
+    assert _ranked(dataset[0], "loss", str(tmp_path / "losses")) == [(4, 5.0), (2, 1.0)]
+
+
+def test_what_has_no_value_is_not_shown(dataset, tmp_path):
+    rows = [("key-0", 1, 2.0), ("key-0", 2, None), ("key-1", 1, float("nan")), ("key-2", 1, 1.0)]
+    assert _ranked(dataset[0], "loss", _losses(tmp_path / "losses.parquet", rows)) == [(2, 1.0)]
+
+
+def test_without_steps_the_last_row_counts(dataset, tmp_path):
+    table = pa.table({"key": ["key-1", "key-1", "key-2"], "score": [5, 1, 3]})
+    pq.write_table(table, tmp_path / "scores.parquet")
+    assert _ranked(dataset[0], "score", str(tmp_path / "scores.parquet")) == [(2, 3.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("sort", "rows", "words"),
+    [
+        ("los", [("key-0", 1, 1.0)], "--sort: 'los' is no column.*step, loss, offset, size"),
+        ("-text", [("key-0", 1, 1.0)], "--sort: 'text' is no column"),
+        ("loss", [("other", 1, 1.0)], "no key in common"),
+        ("track_share", [("key-0", 1, 1.0)], "no sample of this dataset has a track_share"),
+        ("", [("key-0", 1, 1.0)], "--sort COL"),
+    ],
+)
+def test_nothing_to_sort_by_is_an_error_with_a_cure(dataset, tmp_path, sort, rows, words):
+    with pytest.raises(UserError, match=words):
+        contact_sheet(dataset[0], 3, 0, sort, _losses(tmp_path / "losses.parquet", rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "is not there"), (b"PNG", "is no Parquet file"), ({"loss": [1.0]}, "no column 'key'")]
+)
+def test_a_table_that_can_not_be_joined_is_an_error(dataset, tmp_path, content, words):
+    path = tmp_path / "losses.parquet"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        pq.write_table(pa.table(content), path)
+    with pytest.raises(UserError, match=words):
+        contact_sheet(dataset[0], 3, 0, "loss", str(path))
+
+
+def test_a_folder_without_tables_is_an_error(dataset, tmp_path):
+    (tmp_path / "losses").mkdir()
+    with pytest.raises(UserError, match="no Parquet file"):
+        contact_sheet(dataset[0], 3, 0, "loss", str(tmp_path / "losses"))
+
+
+def test_a_sorted_sheet_shows_the_samples_in_order_with_their_values(dataset, tmp_path):
+    out, rows = dataset
+    join = _losses(tmp_path / "losses.parquet", [("key-0", 1, 0.5), ("key-3", 1, 2.314), ("key-1", 1, 1.0)])
+    _, picks = _read_index(out, 2, 0, "loss", join)
+    assert [(pick["offset"], pick["value"]) for pick in picks] == [
+        (rows[3]["offset"], "loss 2.31"),
+        (rows[1]["offset"], "loss 1"),
+    ]
+    sorted_sheet, other_seed = contact_sheet(out, 2, 0, "loss", join), contact_sheet(out, 2, 1, "loss", join)
+    assert sorted_sheet.tobytes() == other_seed.tobytes() != contact_sheet(out, 2, 0).tobytes()
+
+
+def test_the_command_line_sorts(dataset, tmp_path, capsys):
+    png = tmp_path / "sheet.png"
+    assert main(["preview", dataset[0], "--sort=-offset", "--sample", "2", "--png", str(png)]) == 0
+    with Image.open(png) as shown:
+        assert shown.tobytes() == contact_sheet(dataset[0], 2, 0, "-offset").tobytes()
+    assert main(["preview", dataset[0], "--sort", "loss", "--join", str(tmp_path / "none")]) == 2
+    assert "--join" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.314, "x 2.31"), (0.00123, "x 0.00123"), (12345.6, "x 12,346"), (3.0, "x 3"), (-0.5, "x -0.5")],
+)
+def test_values_are_short(value, text):
+    assert _value("x", value) == text
+
+
+def test_an_empty_dataset_is_sorted_too(tmp_path):
+    _write(tmp_path / "none", [])
+    assert contact_sheet(str(tmp_path / "none"), 4, 0, "width").height < 150
 
 
 def test_looking_at_a_dataset_needs_neither_beam_nor_torch():

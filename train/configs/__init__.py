@@ -1,0 +1,1 @@
+"""The ready-made configs of a training, as package data."""

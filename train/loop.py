@@ -1,0 +1,325 @@
+"""The training: batches to losses to steps, from where it was if it was stopped before.
+
+RUN/config.json     what is trained on what           RUN/metrics.jsonl   what it told
+RUN/processor/      tokenizer and image processor     RUN/losses/         the loss of every sample
+RUN/checkpoints/    to go on from                     RUN/export/         the trained model, a Hugging Face folder
+"""
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from model.magma import MagmaForCausalLM
+from model.merge import IGNORED
+from model.processor import MagmaProcessor
+from schemas.errors import UserError
+from schemas.training import TrainConfig
+from train.checkpoints import Checkpoints, explained, latest, read_state, restore
+from train.config import CONFIG, config_differences, saved_config
+from train.export import export
+from train.loader import Loader, StepData
+from train.losses import LossLog, sums_by_sample
+from train.optimiser import build_optimiser, rate_factor, set_learning_rate
+from train.packing import Row, empty_row, pack
+from train.preparing import Bad, check_bad
+from train.ranks import Ranks, joined
+from train.report import Report, StepFigures
+from train.speed import finish, step_cost
+from train.start import Blueprint, blueprint, start
+from train.stopping import stopping
+from train.texts import sample_texts
+from transforms.keys import stable_hash
+
+_EXAMPLES = 20
+"""bad samples that are remembered for the message of too many"""
+
+
+@dataclass(kw_only=True)
+class _Training:
+    """A training under way. `read` and `bad`: samples so far, over all ranks; `examples`: bad ones of this rank."""
+
+    config: TrainConfig
+    ranks: Ranks
+    network: MagmaForCausalLM
+    processor: MagmaProcessor
+    optimiser: Optimizer
+    steps: int
+    read: int = 0
+    bad: int = 0
+    examples: list[Bad]
+
+
+def train(config: TrainConfig, out: str) -> Path:
+    """Trains, or goes on with, what `config` describes in the folder `out`; gives the exported model's folder.
+
+    Several processes are one training where the environment says so (torchrun, Slurm). KeyboardInterrupt where it was
+    asked to stop, with a checkpoint. UserError: see each part; what was saved before stays as it was.
+    """
+    if "://" in out:
+        raise UserError(f"--out: {out} is no local folder; checkpoints are written to disks (copy RUN/export later)")
+    run = Path(out).absolute()
+    with joined(config.run.device) as ranks, _named(ranks), _held(run, ranks), stopping() as is_asked:
+        _check_config(config, run, ranks)
+        plan = _plan(config, run, ranks)
+        training = _Training(
+            config=config,
+            ranks=ranks,
+            network=(network := start(plan, config, ranks)),
+            processor=plan.processor,
+            optimiser=build_optimiser(network, config),
+            steps=0,
+            examples=[],
+        )
+        checkpoints = Checkpoints(run, config.run.keep, ranks)
+        step = _resumed(training, run)
+        with Loader(config, plan.processor, rank=ranks.rank, ranks=ranks.count, step=step) as loader:
+            training.steps = loader.total_steps
+            _tell(ranks, [*loader.warnings, _begins(training, loader, step)])
+            _steps(training, loader, checkpoints, run, step, is_asked)
+        return _exported(training, run)
+
+
+def _steps(training: _Training, loader: Loader, checkpoints: Checkpoints, run: Path, step: int, is_asked: Any) -> None:
+    """Step after step until all are done; KeyboardInterrupt where it stops before, with a checkpoint."""
+    config, ranks = training.config, training.ranks
+    log = LossLog(run, ranks.rank)
+    with Report(
+        run=run,
+        config=config,
+        ranks=ranks,
+        cost=step_cost(training.network.config, config.model),
+        steps=training.steps,
+    ) as report:
+        report.begin(step)
+        batches = iter(loader)
+        stop = False
+        while step < training.steps and not stop:
+            report.add(_step(training, next(batches), log))
+            step += 1
+            (asked,) = ranks.most([float(is_asked())])
+            stop = bool(asked)
+            checkpoints.poll()
+            if stop or step == training.steps or step % config.run.save_every == 0:
+                if config.run.sample_losses:
+                    log.write(step)
+                state = {"read": training.read, "bad": training.bad, "ranks": ranks.count}
+                checkpoints.save(step, training.network, training.optimiser, state)
+        checkpoints.settle()
+    if step < training.steps:
+        raise KeyboardInterrupt
+
+
+def _step(training: _Training, data: StepData, log: LossLog) -> StepFigures:
+    """One step of the optimiser on the samples of all ranks; UserError where the loss is no number."""
+    config, ranks = training.config, training.ranks
+    begun_s = time.perf_counter()
+    rows = pack(data.samples, config.data.row_length)
+    tokens, n_read, n_bad = ranks.sums([_supervised(rows), len(data.samples) + len(data.bad), len(data.bad)])
+    (n_rows,) = ranks.most([len(rows)])
+    _judge_bad(training, data, int(n_read), int(n_bad))
+    factor = rate_factor(data.step, training.steps, config.optimiser)
+    set_learning_rate(training.optimiser, factor)
+    _seed(config.seed, data.step, ranks.rank)
+    told: list[tuple[Row, list[float], list[int]]] = []
+    for number in range(int(n_rows)):
+        row = rows[number] if number < len(rows) else empty_row(training.processor)
+        losses_n = _losses(training.network, row, ranks.device)
+        # gradients are averaged over the ranks
+        torch.autograd.backward(losses_n.sum() * (ranks.count / max(1.0, tokens)))
+        sums, counts = sums_by_sample(row, losses_n)
+        told.append((row, sums.tolist(), counts.tolist()))
+    norm = _clipped(training.network, config.optimiser.clip)
+    if not torch.isfinite(torch.tensor(norm)):
+        raise UserError(_no_number(training, data.step, told))
+    if tokens:
+        training.optimiser.step()
+    training.optimiser.zero_grad()
+    if config.run.sample_losses:
+        for row, sums_s, counts_s in told:
+            log.add(data.step, row, sums_s, counts_s)
+    finish(ranks.device)
+    lengths = [len(sample.sample.input_ids) for sample in data.samples]
+    return StepFigures(
+        step=data.step,
+        losses=_by_kind(told),
+        sources=[sample.source for sample in data.samples],
+        rows=int(n_rows),
+        positions=sum(lengths),
+        pairs=sum(length * (length + 1) // 2 for length in lengths),
+        tiles=sum(len(sample.sample.pixel_values) for sample in data.samples),
+        bad=len(data.bad),
+        passed_over=data.passed_over,
+        waited_s=data.waited_s,
+        seconds=data.waited_s + time.perf_counter() - begun_s,
+        rate=config.optimiser.lr * factor,
+        norm=norm,
+    )
+
+
+def _losses(network: MagmaForCausalLM, row: Row, device: torch.device) -> Tensor:
+    """The loss of every supervised token of a row, in reading order."""
+    inputs = {
+        name: getattr(row, name).to(device, non_blocking=True)
+        for name in ("input_ids", "position_ids", "labels", "pixel_values")
+    }
+    out = network(**inputs, image_sizes=row.image_sizes, loss_reduction="none", black_image=True, use_cache=False)
+    losses_n: Tensor = out.loss
+    return losses_n
+
+
+def _supervised(rows: Sequence[Row]) -> float:
+    return float(sum(int((row.labels[:, 1:] != IGNORED).sum()) for row in rows))
+
+
+def _clipped(network: nn.Module, clip: float) -> float:
+    """The norm of all gradients, before they are scaled down to `clip`."""
+    learning = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    norm = nn.utils.clip_grad_norm_(learning, clip)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def _by_kind(told: Sequence[tuple[Row, list[float], list[int]]]) -> dict[tuple[str, str], tuple[float, int]]:
+    by_kind: dict[tuple[str, str], tuple[float, int]] = {}
+    for row, sums, counts in told:
+        for sample, total, count in zip(row.samples, sums, counts, strict=True):
+            before = by_kind.get((sample.dataset, sample.task), (0.0, 0))
+            by_kind[sample.dataset, sample.task] = (before[0] + total, before[1] + count)
+    return by_kind
+
+
+def _judge_bad(training: _Training, data: StepData, n_read: int, n_bad: int) -> None:
+    training.read += n_read
+    training.bad += n_bad
+    training.examples = (training.examples + data.bad)[:_EXAMPLES]
+    limit = training.config.data.max_bad_share
+    if training.bad > limit * training.read:
+        examples = [bad for some in training.ranks.gathered(training.examples) for bad in some]
+        check_bad(training.bad, training.read, examples, limit)
+
+
+def _no_number(training: _Training, step: int, told: Sequence[tuple[Row, list[float], list[int]]]) -> str:
+    mine = [
+        sample.key
+        for row, sums, _ in told
+        for sample, total in zip(row.samples, sums, strict=True)
+        if not torch.isfinite(torch.tensor(total))
+    ]
+    keys = [key for some in training.ranks.gathered(mine) for key in some]
+    where = f"; samples {', '.join(keys[:5])}" if keys else "; the losses themselves are numbers"
+    return (
+        f"step {step + 1}: the gradient is no number any more{where}. Nothing was learnt from it, the last checkpoint "
+        "is as it was: lower optimiser.lr or raise warmup, leave these samples out, or set model.compute=float32"
+    )
+
+
+def _seed(seed: int, step: int, rank: int) -> None:
+    """Chance (dropout, rounding) is a function of seed, step and rank: nothing of it needs to be saved."""
+    torch.manual_seed(int(stable_hash("step", str(seed), str(step), str(rank))[:15], 16))
+
+
+def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
+    """What is trained; the first rank makes it and writes its processor, the others read that."""
+    folder = run / "processor"
+
+    def made() -> Blueprint:
+        return blueprint(config.model, config.data.max_length, lambda: sample_texts(config), folder)
+
+    if ranks.is_first:
+        plan = made()
+        with explained(folder):
+            plan.processor.save_pretrained(folder)
+    ranks.wait()
+    return plan if ranks.is_first else made()
+
+
+def _check_config(config: TrainConfig, run: Path, ranks: Ranks) -> None:
+    """Writes the config of a new training; UserError where that of the one in `run` learns something else."""
+    file = run / CONFIG
+    if file.exists():
+        changed = config_differences(saved_config(run), config)
+        if changed:
+            raise UserError(
+                "\n".join([f"--out: {run} holds a training with another config; choose another --out, or:", *changed])
+            )
+    elif ranks.is_first:
+        with explained(file):
+            partial = file.with_name(f".{CONFIG}")
+            partial.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+            partial.replace(file)
+    ranks.wait()
+
+
+def _resumed(training: _Training, run: Path) -> int:
+    """Steps that are done already, with the state after them restored."""
+    step = latest(run)
+    if step is None:
+        return 0
+    state = read_state(run, step)
+    restore(run, step, training.network, training.optimiser)
+    training.read, training.bad = state["read"], state["bad"]
+    return step
+
+
+def _begins(training: _Training, loader: Loader, step: int) -> str:
+    parameters = [one for one in training.network.parameters() if one.requires_grad]
+    return (
+        f"{'goes on after step ' + str(step) if step else 'begins'}: {training.steps} steps of {training.config.batch} "
+        f"samples, {loader.n_samples:,} samples in the data, {sum(one.numel() for one in parameters):,} parameters "
+        f"learn, {training.ranks.count} x {training.ranks.device.type}"
+    )
+
+
+def _exported(training: _Training, run: Path) -> Path:
+    folder = run / "export"
+    export(training.network, training.processor, training.config, folder, training.ranks)
+    _tell(training.ranks, [f"model: {folder}"])
+    return folder
+
+
+def _tell(ranks: Ranks, lines: Sequence[str]) -> None:
+    if ranks.is_first:
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _named(ranks: Ranks) -> Iterator[None]:
+    """Messages of other ranks than the first say which one speaks."""
+    try:
+        yield
+    except UserError as error:
+        if ranks.is_first:
+            raise
+        raise UserError(f"rank {ranks.rank}: {error}") from error
+
+
+@contextmanager
+def _held(run: Path, ranks: Ranks) -> Iterator[None]:
+    """Keeps a second training out of the folder; ends with the process."""
+    if not ranks.is_first:
+        yield
+        return
+    with explained(run):
+        run.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"--out: {run} is in use by another training; stop that first, or choose another"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
