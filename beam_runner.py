@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -138,6 +139,7 @@ def _preview(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
+    _check_train_extra()
     from pipelines import store
     from pipelines.scene import read_scene
     from train.answer_picture import draw_prediction
@@ -162,6 +164,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _eval(arguments: argparse.Namespace) -> int:
+    _check_train_extra()
     from pipelines import store
     from pipelines.progress import Teller
     from train.ask import load_network
@@ -194,6 +197,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
     print(train(load_config(arguments.config, arguments.overrides), arguments.out))
     return _DONE
+
+
+def _check_train_extra() -> None:
+    missing = [name for name in ("torch", "transformers", "timm") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"{missing[0]} is not installed, which models need; run: pip install '.[train]'")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -257,6 +266,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("key", nargs="?", default="", metavar="KEY", help="a key, a record id or a URI")
     verb.set_defaults(call=_explain)
 
+    _add_preview(verbs)
+    _add_predict(verbs)
+    _add_eval(verbs)
+    return top
+
+
+def _add_preview(verbs: Any) -> None:
     verb = _add_out_verb(verbs, "preview", "a contact sheet of samples, as PNG")
     verb.add_argument("--png", default="preview.png", metavar="URI", help="the file to write (preview.png)")
     verb.add_argument("--sample", type=int, default=12, metavar="N", help="how many samples (12)")
@@ -268,10 +284,6 @@ def _parser() -> argparse.ArgumentParser:
         "--join", type=_uri, metavar="FILE", help="a Parquet table with a column key, to sort by its columns"
     )
     verb.set_defaults(call=_preview)
-
-    _add_predict(verbs)
-    _add_eval(verbs)
-    return top
 
 
 def _add_predict(verbs: Any) -> None:

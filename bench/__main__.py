@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import Figure, as_json, machine, markdown, table
 
-TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "images", "memory", "network", "load")
+TOPICS = ("loop", "workers", "decode", "tar", "draw", "track", "images", "memory", "network", "load", "loader")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -84,6 +84,10 @@ def _measure(topic: str) -> Callable[[Path, bool], Iterator[Figure]]:
             from bench import load
 
             return load.measure
+        case "loader":
+            from bench import loader
+
+            return loader.measure
     raise ValueError(topic)
 
 

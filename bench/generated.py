@@ -8,6 +8,7 @@ Letters: H height, W width, K positions of a way, the thing's own place first. P
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import resources
 from itertools import product
 from typing import Literal, get_args
@@ -96,7 +97,8 @@ class Thing:
 
     def way_K2(self) -> Float:
         """Where it is now and after each step, rounded as it is stored."""
-        return np.round(np.array(self.xy) + np.arange(STEPS + 1)[:, None] * self.step_xy, 2) + 0.0
+        way_K2: Float = np.array(self.xy) + np.arange(STEPS + 1)[:, None] * np.array(self.step_xy)
+        return way_K2.round(2) + 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,8 @@ def _ground(rng: np.random.Generator) -> Pixels:
     stripes_HW = 14 * np.sin((x_HW * np.cos(turn) + y_HW * np.sin(turn)) / rng.uniform(1.5, 5))
     grain_HW3 = rng.normal(0, 7, (SIDE, SIDE, 3))
     grey_HW3 = 0.35 * patches_HW3 + 0.65 * patches_HW3.mean(axis=2, keepdims=True)
-    return np.clip(grey_HW3 + stripes_HW[..., None] + grain_HW3, 0, 255).astype(np.uint8)
+    ground_HW3: Pixels = np.clip(grey_HW3 + stripes_HW[..., None] + grain_HW3, 0, 255).astype(np.uint8)
+    return ground_HW3
 
 
 def _draw_tail(image_HW3: Pixels, thing: Thing) -> None:
@@ -205,7 +208,7 @@ def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> Fin
         targets=[Target(mark=scene.asked.mark if with_marks else -1, xy=list(scene.asked.xy))],
         traces=[_trace(thing) for thing in scene.things if thing.moves] if with_marks else [],
         source=Source(dataset=_CONFIG.dataset, uri=uri, record_key=record, record_id=uri, licence="MIT"),
-        provenance=Provenance(config_hash=config_hash(_CONFIG), code_version=code_version()),
+        provenance=_provenance(),
     )
     clean_HW3 = draw_scene(scene)
     images = {MARKED_MEMBER: clean_HW3}
@@ -213,6 +216,11 @@ def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> Fin
         drawn_HW3 = draw_marks(clean_HW3, [(mark.id, (mark.xy[0], mark.xy[1])) for mark in marks])
         images = {MARKED_MEMBER: drawn_HW3, CLEAN_MEMBER: clean_HW3}
     return FinishedSample(sample=sample, source_key=keys.source_key(_CONFIG.dataset, uri), images=images, arrays={})
+
+
+@cache
+def _provenance() -> Provenance:
+    return Provenance(config_hash=config_hash(_CONFIG), code_version=code_version())
 
 
 def _mark(thing: Thing) -> Mark:

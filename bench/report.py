@@ -17,17 +17,21 @@ _HEADS = ("what", "measured", "bound or target", "command")
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the table. `value` is the number that is compared, `shown` what a person reads."""
+    """One line of the table. `value` is the number that is compared, `shown` what a person reads.
+
+    `module`: what is run, where that is not `bench` with the topic's name.
+    """
 
     topic: str
     what: str
     shown: str
     value: float
     bound: str
+    module: str = ""
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
-        return self.what, self.shown, self.bound, f"python -m bench {self.topic}"
+        return self.what, self.shown, self.bound, f"python -m {self.module or f'bench {self.topic}'}"
 
 
 def seconds_of(work: Callable[[], Any]) -> float:

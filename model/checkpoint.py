@@ -5,7 +5,8 @@ all sources. Nothing is skipped in silence: a missing, unexpected or misshapen t
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import AutoConfig, GenerationConfig
+from transformers.utils import logging
 
 from model.config import MagmaConfig, MagmaVisionConfig, with_tokenizer
 from model.magma import MagmaForCausalLM
@@ -165,7 +167,8 @@ def save_magma(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as written:
-        model.save_pretrained(written, max_shard_size=_SHARD_SIZE, state_dict=state)
+        with _without_progress():
+            model.save_pretrained(written, max_shard_size=_SHARD_SIZE, state_dict=state)
         processor.save_pretrained(written)
         for stale in (*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")):
             stale.unlink()
@@ -173,6 +176,18 @@ def save_magma(
         for file in Path(written).iterdir():
             file.chmod(mode)  # safetensors lets nobody else read its files
             file.replace(folder / file.name)
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """transformers shows a bar of its own, which would tear up the lines of whoever saves."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def renamed(stored: Stored) -> dict[str, StoredTensor]:

@@ -4,6 +4,7 @@ Letters: H height, W width. Pixels are RGB uint8; all is drawn on the picture af
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -287,13 +288,15 @@ def _wrapped(text: str, size: int, width_px: float, max_lines: int) -> list[str]
     font = _font(size)
     lines: list[str] = []
     for paragraph in filter(str.strip, text.splitlines()):
+        if len(lines) > max_lines:
+            break
         lines.append("")
         for piece in re.findall(r"\S*?\],|\S+|\s+", paragraph.strip()):
             if font.getlength(lines[-1] + piece.rstrip()) > width_px and lines[-1].strip():
                 lines.append("")
             piece = piece if lines[-1] else piece.lstrip()
             while font.getlength(piece) > width_px:
-                fits = next(n for n in range(len(piece), 0, -1) if n == 1 or font.getlength(piece[:n]) <= width_px)
+                fits = max(1, bisect_right(range(len(piece)), width_px, key=lambda n: font.getlength(piece[:n])) - 1)
                 lines[-1:] = [piece[:fits], ""]
                 piece = piece[fits:]
             lines[-1] += piece

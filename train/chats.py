@@ -142,7 +142,7 @@ def decode_image(members: Mapping[str, bytes], member: str) -> Pixels:
         raise ValueError(f"{member} is no whole JPEG: its end is missing")
     try:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        image_HW3 = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+        image_HW3: Pixels | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         raise ValueError(f"{member} can't be decoded: {error}") from error
     if image_HW3 is None:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,18 @@ class Checkpoints:
         if ranks.is_first:
             with explained(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                for leftover in self._folder.glob(".*"):
+                for leftover in self._folder.glob(".step-*"):
                     shutil.rmtree(leftover)
         ranks.wait()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Finishes what is under way when the training has failed, unless that is what fails."""
+        if kind is not None and issubclass(kind, UserError):
+            with suppress(UserError):
+                self.settle()
 
     def save(self, step: int, network: nn.Module, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
         """Begins to write; the network may learn on at once. Waits for the one before, if that is still being written.
@@ -65,8 +74,11 @@ class Checkpoints:
         partial = self._partial(step)
         with explained(partial):
             if self._ranks.is_first:
-                partial.mkdir()
-                (partial / _STATE).write_text(json.dumps({"step": step, **state}), encoding="utf-8")
+                partial.mkdir(exist_ok=True)  # other ranks may be here first
+                with (partial / _STATE).open("w", encoding="utf-8") as file:
+                    json.dump({"step": step, **state}, file)
+                    file.flush()
+                    os.fsync(file.fileno())
             content = {"model": weights, "optimiser": moments}
             written = async_save(content, checkpoint_id=partial, process_group=self._group)
         self._pending = (step, written)
@@ -86,6 +98,7 @@ class Checkpoints:
             with explained(partial):
                 written.result()
                 if self._ranks.is_first:
+                    _synced(partial)
                     partial.replace(self._folder / f"step-{step:08d}")
                     _synced(self._folder)
                     self._remove_old()
@@ -97,24 +110,32 @@ class Checkpoints:
         return self._folder / f".step-{step:08d}"
 
     def _remove_old(self) -> None:
-        for step in _steps(self._folder)[: -self._keep]:
+        for step in steps(self._folder.parent)[: -self._keep]:
             # renamed first: half of a checkpoint must not look like one
             shutil.rmtree((self._folder / f"step-{step:08d}").rename(self._partial(step)))
 
 
 def latest(run: Path) -> int | None:
     """The step of the newest checkpoint of a training."""
-    steps = _steps(run / "checkpoints")
-    return steps[-1] if steps else None
+    known = steps(run)
+    return known[-1] if known else None
+
+
+def steps(run: Path) -> list[int]:
+    """Those of which a training has a checkpoint."""
+    folder = run / "checkpoints"
+    return sorted(int(found[1]) for path in folder.glob("step-*") if (found := _NAME.fullmatch(path.name)))
 
 
 def read_state(run: Path, step: int) -> dict[str, Any]:
     """What `save` got as `state`, and the step."""
     file = _checkpoint(run, step) / _STATE
     try:
-        state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        state = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: {error}; {_cure(file.parent)}") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{file}: holds {type(state).__name__}, not what a training saves; {_cure(file.parent)}")
     return state
 
 
@@ -167,10 +188,6 @@ def _cure(folder: Path) -> str:
 
 def _checkpoint(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}"
-
-
-def _steps(folder: Path) -> list[int]:
-    return sorted(int(found[1]) for path in folder.glob("step-*") if (found := _NAME.fullmatch(path.name)))
 
 
 def _synced(folder: Path) -> None:

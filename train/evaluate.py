@@ -12,7 +12,7 @@ from fsspec.core import url_to_fs
 
 from model.chat import Message
 from model.magma import MagmaForCausalLM
-from model.processor import MagmaProcessor, TooLongError
+from model.processor import MagmaProcessor
 from model.tokenizer import ACTION
 from schemas.errors import UserError
 from schemas.sample import ANNOTATION_MEMBER, Image, Sample, Task, Turn
@@ -81,7 +81,7 @@ def evaluate(
 ) -> Scores:
     """The scores of greedy answers to all questions of `items`; `bins` of the text along each side.
 
-    `seed`: of the intervals. `tell` hears how far the work is. UserError where a sample is too long for the network.
+    `seed`: of the intervals. `tell` hears how far the work is. UserError where a sample does not suit the network.
     """
     ask = partial(answers, network, processor, max_new_tokens=max_new_tokens)
     return score_answers(ask, items, bins=bins, batch=batch, seed=seed, tell=tell)
@@ -147,7 +147,7 @@ def table(scores: Scores) -> str:
     lines.append(f"{'':22}{'value':>8}   {'95 % interval':<17} {'n':>6}   beside it")
     for score in scores.scores:
         name = f"{score.kind} {score.measure}"
-        between = f"{_number(score.low)} to {_number(score.high)}"
+        between = "" if math.isnan(score.low) else f"{_number(score.low)} to {_number(score.high)}"
         beside = f"{_number(score.baseline)} {BASELINES[score.measure]}" if not math.isnan(score.baseline) else ""
         lines.append(f"{name:<22}{_number(score.value):>8}   {between:<17} {score.n:>6}   {beside}".rstrip())
     return "\n".join(lines)
@@ -210,7 +210,7 @@ def _questions(number: int, item: Item) -> Iterator[_Asked]:
 def _answered(ask: Asker, questions: Sequence[_Asked]) -> list[str]:
     try:
         return ask([question.chat for question in questions])
-    except TooLongError as error:
+    except ValueError as error:  # too long, or actions of another vocabulary
         keys = ", ".join(question.key for question in questions)
         raise UserError(f"OUT: one of {keys}: {error}") from error
 

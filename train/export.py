@@ -17,7 +17,7 @@ from model.processor import MagmaProcessor
 from schemas.errors import UserError
 from schemas.loading import checked
 from schemas.training import TrainConfig
-from train.checkpoints import explained, latest, restore, whole_state
+from train.checkpoints import explained, restore, steps, whole_state
 from train.config import saved_config
 from train.ranks import Ranks, joined
 from train.start import blueprint, merged, start
@@ -56,9 +56,14 @@ def main() -> int:
 
 def _export_checkpoint(run: Path, step: int | None, folder: Path | None) -> Path:
     config = checked(TrainConfig, saved_config(run))
-    chosen = latest(run) if step is None else step
-    if chosen is None:
+    known = steps(run)
+    if not known:
         raise UserError(f"RUN: {run} has no checkpoint yet; let it train until run.save_every steps are done")
+    chosen = known[-1] if step is None else step
+    if chosen not in known:
+        raise UserError(
+            f"--step: {run} has no checkpoint of step {chosen}; it has those of {', '.join(map(str, known))}"
+        )
     folder = folder or run / f"export-{chosen}"
     with joined("cpu") as ranks:
         plan = blueprint(config.model, config.data.max_length, list, run / "processor")

@@ -59,12 +59,13 @@ def epoch_order(n: int, *, seed: int, key: str, epoch: int, block: int, window: 
     rng = rng_for(seed, key, f"epoch {epoch}")
     n_blocks = -(-n // block)
     n_windows = -(-n_blocks // window)
-    number = np.int32 if (n_windows * window + 1) * block < 2**31 else np.int64
-    blocks = np.full(n_windows * window, n_blocks, dtype=number)  # those beyond the last are empty
-    blocks[:n_blocks] = rng.permutation(np.arange(n_blocks, dtype=number))
-    samples = (blocks[:, None] * number(block) + np.arange(block, dtype=number)).reshape(n_windows, window * block)
+    number: np.dtype[Any] = np.dtype(np.int32 if (n_blocks + 1) * block < 2**31 else np.int64)
+    firsts = np.full(n_windows * window, n, dtype=number)  # of blocks; those beyond the last one are empty
+    firsts[:n_blocks] = rng.permutation(np.arange(0, n, block, dtype=number))
+    samples = (firsts[:, None] + np.arange(block, dtype=number)).reshape(n_windows, window * block)
     rng.permuted(samples, axis=1, out=samples)
-    return samples[samples < n]
+    order: npt.NDArray[np.integer[Any]] = samples[samples < n]
+    return order
 
 
 @contextmanager
@@ -137,7 +138,7 @@ def _numbered(names: pa.Array, numbers: dict[str, int]) -> npt.NDArray[np.int32]
     used, firsts = np.unique(codes, return_index=True)
     for code in used[np.argsort(firsts)].tolist():
         numbers.setdefault(known[code], len(numbers))
-    number_of = np.array([numbers.get(name, -1) for name in known], dtype=np.int32)
+    number_of: npt.NDArray[np.int32] = np.array([numbers.get(name, -1) for name in known], dtype=np.int32)
     return number_of[codes]
 
 

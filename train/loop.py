@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +46,21 @@ _EXAMPLES = 20
 
 
 @dataclass(kw_only=True)
-class _Training:
-    """A training under way. `read` and `bad`: samples so far, over all ranks; `examples`: bad ones of this rank."""
+class Training:
+    """A training under way.
+
+    `steps`: how many there will be; `read`, `bad`: samples so far, over all ranks; `examples`: bad ones of this rank.
+    """
 
     config: TrainConfig
     ranks: Ranks
     network: MagmaForCausalLM
     processor: MagmaProcessor
     optimiser: Optimizer
-    steps: int
+    steps: int = 0
     read: int = 0
     bad: int = 0
-    examples: list[Bad]
+    examples: list[Bad] = field(default_factory=list)
 
 
 def train(config: TrainConfig, out: str) -> Path:
@@ -69,28 +72,28 @@ def train(config: TrainConfig, out: str) -> Path:
     if "://" in out:
         raise UserError(f"--out: {out} is no local folder; checkpoints are written to disks (copy RUN/export later)")
     run = Path(out).absolute()
-    with joined(config.run.device) as ranks, _named(ranks), _held(run, ranks), stopping() as is_asked:
-        _check_config(config, run, ranks)
-        plan = _plan(config, run, ranks)
-        training = _Training(
-            config=config,
-            ranks=ranks,
-            network=(network := start(plan, config, ranks)),
-            processor=plan.processor,
-            optimiser=build_optimiser(network, config),
-            steps=0,
-            examples=[],
-        )
-        checkpoints = Checkpoints(run, config.run.keep, ranks)
+    with joined(config.run.device) as ranks, _named(ranks), _held(run, ranks):
+        _check_config(config, run)
+        training = begin(config, run, ranks)
         step = _resumed(training, run)
-        with Loader(config, plan.processor, rank=ranks.rank, ranks=ranks.count, step=step) as loader:
+        with Loader(config, training.processor, rank=ranks.rank, ranks=ranks.count, step=step) as loader:
             training.steps = loader.total_steps
+            _write_config(config, run, ranks)
             _tell(ranks, [*loader.warnings, _begins(training, loader, step)])
-            _steps(training, loader, checkpoints, run, step, is_asked)
+            with Checkpoints(run, config.run.keep, ranks) as checkpoints, stopping(tells=ranks.is_first) as is_asked:
+                _steps(training, loader, checkpoints, run, step, is_asked)
         return _exported(training, run)
 
 
-def _steps(training: _Training, loader: Loader, checkpoints: Checkpoints, run: Path, step: int, is_asked: Any) -> None:
+def begin(config: TrainConfig, run: Path, ranks: Ranks) -> Training:
+    """A training before its first step."""
+    plan = _plan(config, run, ranks)
+    network = start(plan, config, ranks)
+    optimiser = build_optimiser(network, config)
+    return Training(config=config, ranks=ranks, network=network, processor=plan.processor, optimiser=optimiser)
+
+
+def _steps(training: Training, loader: Loader, checkpoints: Checkpoints, run: Path, step: int, is_asked: Any) -> None:
     """Step after step until all are done; KeyboardInterrupt where it stops before, with a checkpoint."""
     config, ranks = training.config, training.ranks
     log = LossLog(run, ranks.rank)
@@ -102,10 +105,12 @@ def _steps(training: _Training, loader: Loader, checkpoints: Checkpoints, run: P
         steps=training.steps,
     ) as report:
         report.begin(step)
+        if ranks.is_first:
+            log.begin(step)
         batches = iter(loader)
         stop = False
         while step < training.steps and not stop:
-            report.add(_step(training, next(batches), log))
+            report.add(take_step(training, next(batches), log))
             step += 1
             (asked,) = ranks.most([float(is_asked())])
             stop = bool(asked)
@@ -120,7 +125,7 @@ def _steps(training: _Training, loader: Loader, checkpoints: Checkpoints, run: P
         raise KeyboardInterrupt
 
 
-def _step(training: _Training, data: StepData, log: LossLog) -> StepFigures:
+def take_step(training: Training, data: StepData, log: LossLog) -> StepFigures:
     """One step of the optimiser on the samples of all ranks; UserError where the loss is no number."""
     config, ranks = training.config, training.ranks
     begun_s = time.perf_counter()
@@ -198,7 +203,7 @@ def _by_kind(told: Sequence[tuple[Row, list[float], list[int]]]) -> dict[tuple[s
     return by_kind
 
 
-def _judge_bad(training: _Training, data: StepData, n_read: int, n_bad: int) -> None:
+def _judge_bad(training: Training, data: StepData, n_read: int, n_bad: int) -> None:
     training.read += n_read
     training.bad += n_bad
     training.examples = (training.examples + data.bad)[:_EXAMPLES]
@@ -208,7 +213,7 @@ def _judge_bad(training: _Training, data: StepData, n_read: int, n_bad: int) -> 
         check_bad(training.bad, training.read, examples, limit)
 
 
-def _no_number(training: _Training, step: int, told: Sequence[tuple[Row, list[float], list[int]]]) -> str:
+def _no_number(training: Training, step: int, told: Sequence[tuple[Row, list[float], list[int]]]) -> str:
     mine = [
         sample.key
         for row, sums, _ in told
@@ -232,46 +237,53 @@ def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
     """What is trained; the first rank makes it and writes its processor, the others read that."""
     folder = run / "processor"
 
-    def made() -> Blueprint:
-        return blueprint(config.model, config.data.max_length, lambda: sample_texts(config), folder)
+    def made(kept: Path | None) -> Blueprint:
+        return blueprint(config.model, config.data.max_length, lambda: sample_texts(config), kept)
 
     if ranks.is_first:
-        plan = made()
+        # without a config it is that of a training which never began, maybe of other data
+        plan = made(folder if (run / CONFIG).exists() else None)
         with explained(folder):
             plan.processor.save_pretrained(folder)
     ranks.wait()
-    return plan if ranks.is_first else made()
+    return plan if ranks.is_first else made(folder)
 
 
-def _check_config(config: TrainConfig, run: Path, ranks: Ranks) -> None:
-    """Writes the config of a new training; UserError where that of the one in `run` learns something else."""
-    file = run / CONFIG
-    if file.exists():
-        changed = config_differences(saved_config(run), config)
-        if changed:
-            raise UserError(
-                "\n".join([f"--out: {run} holds a training with another config; choose another --out, or:", *changed])
+def _check_config(config: TrainConfig, run: Path) -> None:
+    """UserError where the training in `run` learns something else."""
+    if not (run / CONFIG).exists():
+        return
+    changed = config_differences(saved_config(run), config)
+    if changed:
+        raise UserError(
+            "\n".join(
+                [f"--out: {run} holds a training with another config; choose another --out, or take back:", *changed]
             )
-    elif ranks.is_first:
+        )
+
+
+def _write_config(config: TrainConfig, run: Path, ranks: Ranks) -> None:
+    """That of a new training, once its network and its data are there: what can't begin holds no folder."""
+    file = run / CONFIG
+    if ranks.is_first and not file.exists():
         with explained(file):
             partial = file.with_name(f".{CONFIG}")
             partial.write_text(config.model_dump_json(indent=1), encoding="utf-8")
             partial.replace(file)
-    ranks.wait()
 
 
-def _resumed(training: _Training, run: Path) -> int:
+def _resumed(training: Training, run: Path) -> int:
     """Steps that are done already, with the state after them restored."""
     step = latest(run)
     if step is None:
         return 0
     state = read_state(run, step)
     restore(run, step, training.network, training.optimiser)
-    training.read, training.bad = state["read"], state["bad"]
+    training.read, training.bad = int(state.get("read", 0)), int(state.get("bad", 0))
     return step
 
 
-def _begins(training: _Training, loader: Loader, step: int) -> str:
+def _begins(training: Training, loader: Loader, step: int) -> str:
     parameters = [one for one in training.network.parameters() if one.requires_grad]
     return (
         f"{'goes on after step ' + str(step) if step else 'begins'}: {training.steps} steps of {training.config.batch} "
@@ -280,7 +292,7 @@ def _begins(training: _Training, loader: Loader, step: int) -> str:
     )
 
 
-def _exported(training: _Training, run: Path) -> Path:
+def _exported(training: Training, run: Path) -> Path:
     folder = run / "export"
     export(training.network, training.processor, training.config, folder, training.ranks)
     _tell(training.ranks, [f"model: {folder}"])

@@ -3,6 +3,7 @@
 RUN/losses/00000100-000.parquet    steps up to a checkpoint, of one rank; a row per sample and step
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ SAMPLE_LOSSES = pa.schema(
     ]
 )
 
+_NAME = re.compile(r"\.?(\d+)-\d+\.parquet")
+
 
 def sums_by_sample(row: Row, losses_n: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the losses and number of supervised tokens of each sample of a row, from the loss of every such token."""
@@ -44,6 +47,13 @@ class LossLog:
         self._folder, self._rank = run / "losses", rank
         self._rows: list[dict[str, Any]] = []
 
+    def begin(self, step: int) -> None:
+        """Forgets what an earlier run wrote of `step` and later ones; its files may end elsewhere than ours will."""
+        with explained(self._folder):
+            for file in self._folder.glob("*.parquet"):
+                if (found := _NAME.fullmatch(file.name)) and int(found[1]) > step:
+                    file.unlink()
+
     def add(self, step: int, row: Row, sums: Sequence[float], counts: Sequence[int]) -> None:
         for sample, total, count in zip(row.samples, sums, counts, strict=True):
             self._rows.append(
@@ -58,7 +68,7 @@ class LossLog:
             )
 
     def write(self, step: int) -> None:
-        """Writes what came since the last time; a training that goes on from a checkpoint writes that file anew."""
+        """Writes what came since the last time, with a checkpoint after `step` steps."""
         file = self._folder / f"{step:08d}-{self._rank:03d}.parquet"
         partial = file.with_name(f".{file.name}")
         with explained(file):

@@ -99,9 +99,9 @@ def read_answer(scene: Scene, answer: str) -> Prediction:
 
 
 def read_statistics(uri: str) -> Statistics:
-    """Those of a file like `dataset_statistics.json`: {"q01": […], "q99": […], "mask": […]}, by itself or as {DATASET: {"action": …}}.
+    """Those of a robot's `dataset_statistics.json`; without a mask all but the gripper are scaled.
 
-    Without a mask all but the gripper are scaled. UserError names the file where it holds none.
+    {"q01": […], "q99": […], "mask": […]}   by itself, or as {DATASET: {"action": …}}
     """
     cure = f"give {ACTION_DIMS} numbers each of q01 and q99, by themselves or as {{DATASET: {{'action': …}}}}"
     try:

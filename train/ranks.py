@@ -70,11 +70,7 @@ def joined(device: str) -> Iterator[Ranks]:
             )
         torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend)
-    else:
-        alone = dist.HashStore()  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=alone, rank=0, world_size=1)
+    _meet(backend)
     try:
         count = dist.get_world_size()
         own = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
@@ -87,3 +83,18 @@ def joined(device: str) -> Iterator[Ranks]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    if "RANK" not in os.environ:
+        alone = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=alone, rank=0, world_size=1)
+        return
+    try:
+        dist.init_process_group(backend)
+    except (ValueError, RuntimeError) as error:
+        first_line = str(error).partition("\n")[0][:300]
+        raise UserError(
+            f"RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT: the ranks can't meet: {first_line}; start them with "
+            "torchrun, or set all four, with a port that is free; unset RANK to train in one process"
+        ) from error

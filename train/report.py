@@ -7,6 +7,7 @@ import importlib.util
 import json
 import resource
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,8 +63,6 @@ class Report:
     def __enter__(self) -> "Report":
         dtype = getattr(torch, self.config.model.compute)
         self._peak, _ = peak_flops(self.ranks.device, dtype)
-        if self.ranks.is_first:
-            self._loggers = [_logger(name, self.run, self.config) for name in self.config.run.loggers]
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,13 +70,16 @@ class Report:
             logger.close()
 
     def begin(self, step: int) -> None:
-        """Forgets what an earlier run told of `step` and later ones."""
+        """Opens the loggers; forgets what an earlier run told of the steps after the first `step`."""
         if not self.ranks.is_first:
             return
         with explained(self._file):
-            lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            lines = self._file.read_text(encoding="utf-8", errors="replace").splitlines() if self._file.exists() else []
+            partial = self._file.with_name(f".{self._file.name}")
+            partial.write_text("".join(f"{line}\n" for line in lines if 0 < _step_of(line) <= step), encoding="utf-8")
+            partial.replace(self._file)
+        for name in self.config.run.loggers:
+            self._loggers.append(_logger(name, self.run, self.config, step))
 
     def add(self, figures: StepFigures) -> None:
         """Takes the figures of a step; every few of them (`run.log_every`) tells what they were."""
@@ -155,6 +157,15 @@ class Report:
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
+def _step_of(line: str) -> int:
+    """Of a line of metrics; 0 of one that is damaged, by a full disk or a crash."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return 0
+    return int(told.get("step", 0)) if isinstance(told, dict) else 0
+
+
 def _added(since: Sequence[StepFigures]) -> dict[tuple[str, str], tuple[float, int]]:
     added: dict[tuple[str, str], tuple[float, int]] = {}
     for figures in since:
@@ -193,10 +204,11 @@ def _line(step: int, steps: int, metrics: Metrics, batch: int) -> str:
 
 
 class _TensorBoard:
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / "tensorboard"))
+        with explained(run / "tensorboard"):
+            self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, metrics: Metrics) -> None:
         for name, value in metrics.items():
@@ -207,14 +219,28 @@ class _TensorBoard:
 
 
 class _WandB:
-    """Named after the run's folder; a resumed training goes on in the same place."""
+    """Named after the run's folder; a resumed training goes on in the same place, by the id in RUN/wandb-id."""
 
     def __init__(self, run: Path, config: TrainConfig) -> None:
         import wandb
 
-        self._run = wandb.init(
-            project="somtom", name=run.name, id=run.name, dir=run, resume="allow", config=config.model_dump(mode="json")
-        )
+        place = run / "wandb-id"
+        with explained(place):
+            if not place.exists():
+                place.write_text(uuid.uuid4().hex, encoding="utf-8")
+        try:
+            self._run = wandb.init(
+                project="somtom",
+                name=run.name,
+                id=place.read_text(encoding="utf-8"),
+                dir=run,
+                resume="allow",
+                config=config.model_dump(mode="json"),
+            )
+        except wandb.Error as error:
+            raise UserError(
+                f"run.loggers: wandb can't begin ({error}); run `wandb login`, set WANDB_MODE=offline, or leave it out"
+            ) from error
 
     def log(self, step: int, metrics: Metrics) -> None:
         self._run.log(metrics, step=step)
@@ -223,7 +249,7 @@ class _WandB:
         self._run.finish()
 
 
-def _logger(name: str, run: Path, config: TrainConfig) -> _TensorBoard | _WandB:
+def _logger(name: str, run: Path, config: TrainConfig, step: int) -> _TensorBoard | _WandB:
     if importlib.util.find_spec(name) is None:
         raise UserError(f"run.loggers: {name} is not installed; run: pip install {name}, or leave it out")
-    return _TensorBoard(run) if name == "tensorboard" else _WandB(run, config)
+    return _TensorBoard(run, step) if name == "tensorboard" else _WandB(run, config)

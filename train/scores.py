@@ -108,7 +108,7 @@ def summarise(samples: Sequence[Counts], seed: int) -> tuple[Score, ...]:
     keys = sorted({key for counts in samples for key in counts}, key=_order)
     if not keys:
         return ()
-    counts_SM2 = np.array([[counts.get(key, (0.0, 0.0)) for key in keys] for counts in samples])
+    counts_SM2 = np.array([[counts.get(key, (0, 0)) for key in keys] for counts in samples], np.float64)
     rng = rng_for(seed, "scores", "bootstrap")
     drawn = rng.integers(len(samples), size=(_RESAMPLES, len(samples)))
     sums_RM2 = np.stack([counts_SM2[rows].sum(axis=0) for rows in drawn])

@@ -53,7 +53,7 @@ def step_cost(config: MagmaConfig, model: ModelConfig) -> StepCost:
 def peak_flops(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
     """FLOP/s that the device does at best, and where that is from: the maker, or one large matrix product."""
     if device.type != "cuda":
-        rate = matmul_rate(device, dtype, 2048)
+        rate = matmul_rate(device, dtype, 1024)
         return rate, f"{rate / 1e9:.0f} GFLOP/s, measured of a matrix product, threads: {torch.get_num_threads()}"
     name = torch.cuda.get_device_name(device)
     peak = next((flops for part, flops in _PEAKS if part in name), None)

@@ -106,13 +106,14 @@ def start(plan: Blueprint, config: TrainConfig, ranks: Ranks) -> MagmaForCausalL
         for block in _blocks(network):
             block.compile()
     _shard(network, model, ranks)
-    fill(
-        network,
-        {**_drawn_tensors(network, config.seed), **_stored_tensors(network, plan.stored or {})},
-        dtype=model.weights,
-        device=ranks.device,
-        may_lack=UNUSED,
-    )
+    drawn = _drawn_tensors(network, config.seed)
+    if plan.stored is not None:  # what such a folder lacks is an error, but for the adapters
+        adapters = {name: tensor for name, tensor in drawn.items() if ".lora_" in name}
+        drawn = {**adapters, **_stored_tensors(network, plan.stored)}
+    try:
+        fill(network, drawn, dtype=model.weights, device=ranks.device, may_lack=UNUSED)
+    except ValueError as error:
+        raise UserError(f"model.start: {error}") from error
     return network
 
 

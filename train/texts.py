@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import get_args
 
+from model.chat import SYSTEM, Role
 from schemas.sample import ANNOTATION_MEMBER
 from schemas.training import TrainConfig
 from train.index import read_index
@@ -15,7 +17,8 @@ _SAMPLES = 2000
 
 
 def sample_texts(config: TrainConfig) -> Iterator[str]:
-    """What the first samples of the training say; bad ones are left to the training itself."""
+    """What the first samples of the training say, and every chat; bad ones are left to the training itself."""
+    yield "\n".join([*get_args(Role), SYSTEM])
     indexes = [read_index(dataset) for dataset in config.data.mixture]
     mixture = make_mixture(config, indexes)
     most = min(_SAMPLES, sum(len(index) for index in indexes))

@@ -179,6 +179,14 @@ def _unique(pairs: Iterable[tuple[int, Value]]) -> dict[int, Value]:
     return named
 
 
+_NAMED_MARK = re.compile(r"\s*\(mark:? \d+\)| ?\bmark: \d+\.?", re.IGNORECASE)
+
+
+def without_marks(text: str) -> str:
+    """A question or an answer about coordinates that no longer names the mark there: `Mark: 3.` and `(Mark 3)` go."""
+    return _NAMED_MARK.sub("", text)
+
+
 _MARK_NOTE = re.compile(r"\s*\(\s*(?:marks?\s*)?\d{1,3}(?:(?:\s*,\s*|\s+and\s+)(?:marks?\s*)?\d{1,3})*\s*\)", re.I)
 _SECOND_PERSON = (
     (r"you(?:['’]re|\s+are)", "the person is"),

@@ -13,6 +13,7 @@ from transforms.prompts import (
     question,
     som_answer,
     tom_answer,
+    without_marks,
 )
 
 MAPPING = {
@@ -187,3 +188,21 @@ def test_the_built_in_templates_are_good_and_use_what_they_know():
 def test_narrations_are_made_clean(text, clean):
     assert clean_narration(text) == clean
     assert clean_narration(clean) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Coordinate: (0.12, 0.34). Mark: 7.", "Coordinate: (0.12, 0.34)."),
+        (
+            "Coordinate: (0.1, 0.2). Mark: 0. Coordinate: (0.3, 0.4). Mark: 12.",
+            "Coordinate: (0.1, 0.2). Coordinate: (0.3, 0.4).",
+        ),
+        ("What text is at (0.5, 0.25) (Mark 3)?", "What text is at (0.5, 0.25)?"),
+        ("Mark: 4.", ""),
+        ("Text: Bookmark: 3 saved. mark: 3", "Text: Bookmark: 3 saved."),
+        ("Put the marker down.", "Put the marker down."),
+    ],
+)
+def test_coordinates_are_told_without_their_marks(text: str, left: str) -> None:
+    assert without_marks(text) == left

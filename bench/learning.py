@@ -1,0 +1,205 @@
+"""`python -m bench.learning`: whether training on marks and traces teaches what they say, on generated scenes.
+
+Two networks begin with the same random weights and see the same scenes. One sees marks, names them and tells traces;
+the other sees bare pictures and answers with coordinates, as in the paper's ablation. Both are asked about scenes that
+neither has seen.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.generated import ARMS, BINS, SIDE, STEPS, Arm, Scene, make_scene, write_dataset
+from bench.report import Figure, machine, markdown, table
+from bench.trace_sheet import last_question, trace_sheet, ways_of
+from model.answers import parse_point
+from schemas.flow import Float
+from schemas.training import DataConfig, DatasetConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
+from train.ask import answers, load_network
+from train.chats import Chat
+from train.evaluate import Item, read_items
+from train.loop import train
+from train.scores import Counts, Score, added, count_answer, summarise
+from transforms.prompts import tom_answer
+from transforms.traces import to_bins
+
+_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 8.0
+_FIRST_HELD_OUT = 1_000_000
+"""number of the first scene of split val: none of them is trained on"""
+_MODULE = "bench.learning"
+_BATCH = 50
+_MAX_NEW_TOKENS = 160
+_DRAWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """What an arm has learnt: its answers to the held-out questions, one after the other, and their scores."""
+
+    arm: Arm
+    items: Sequence[Item]
+    answers: Sequence[Sequence[str]]
+    scores: dict[tuple[str, str], Score]
+    train_s: float
+
+
+def training(data: Path, *, epochs: float) -> TrainConfig:
+    """Both arms' but for the data."""
+    return TrainConfig(
+        batch=32,
+        epochs=epochs,
+        model=ModelConfig(start="magma-tiny", tile_px=SIDE, compute="float32", checkpointing=False),
+        data=DataConfig(mixture=[DatasetConfig(path=str(data))], max_length=512, row_length=1024),
+        optimiser=OptimiserConfig(lr=1e-3, schedule="cosine", warmup=0.05),
+        run=RunConfig(workers=1, log_every=50, save_every=1_000_000, sample_losses=False, device="cpu"),
+    )
+
+
+def learn(arm: Arm, folder: Path, *, trained_on: int, held_out: int, epochs: float) -> Result:
+    """Makes the scenes of an arm, trains on them and asks about those that are held out."""
+    data = folder / "data"
+    numbers = range(_FIRST_HELD_OUT, _FIRST_HELD_OUT + held_out)
+    write_dataset(str(data), arm, {"train": range(trained_on), "val": numbers})
+    begun_s = time.perf_counter()
+    train(training(data, epochs=epochs), str(folder / "run"))
+    train_s = time.perf_counter() - begun_s
+    items = list(read_items(str(data), split="val", tasks=[], sample=0, seed=0))
+    network, processor = load_network(str(folder / "run"), device="cpu")
+    ask = partial(answers, network, processor, max_new_tokens=_MAX_NEW_TOKENS)
+    chats = [list(questions(item)) for item in items]
+    said = [_in_batches(ask, of_kind) for of_kind in zip(*chats, strict=True)]
+    of_item = list(zip(*said, strict=True))
+    counts = [counted(make_scene(number), item, one) for number, item, one in zip(numbers, items, of_item, strict=True)]
+    scores = {(score.kind, score.measure): score for score in summarise(counts, seed=0)}
+    return Result(arm=arm, items=items, answers=of_item, scores=scores, train_s=train_s)
+
+
+def questions(item: Item) -> Iterator[Chat]:
+    """Every question of a generated sample, by itself if it is the first, after the stored answer else."""
+    whole = last_question(item)
+    for end in range(1, len(whole.messages) + 1, 2):
+        yield Chat(messages=whole.messages[:end], images=whole.images, action_ids=[], num_crops=whole.num_crops)
+
+
+def _in_batches(ask: partial[list[str]], chats: Sequence[Chat]) -> list[str]:
+    return [answer for start in range(0, len(chats), _BATCH) for answer in ask(chats=chats[start : start + _BATCH])]
+
+
+def counted(scene: Scene, item: Item, said: Sequence[str]) -> Counts:
+    """What the answers about one scene add. A coordinate stands for the mark of the thing that is nearest to it."""
+    stored = [turn for turn in item.sample.turns if turn.role == "assistant"]
+    count = partial(count_answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
+    if item.sample.marks:
+        return added(count(turn.kind, turn.content, answer) for turn, answer in zip(stored, said, strict=True))
+    nearest = nearest_mark(scene, said[0])
+    true, told = (f"Mark: {mark}" if mark else "" for mark in (scene.asked.mark, nearest))
+    return count("grounding", true, told)
+
+
+def nearest_mark(scene: Scene, answer: str) -> int | None:
+    """The mark of the thing whose middle is nearest to the coordinate of an answer; None where it has none."""
+    point = parse_point(answer)
+    if point is None:
+        return None
+    return min(scene.things, key=lambda thing: float(np.hypot(*(np.array(point) * SIDE - thing.xy)))).mark
+
+
+def mean_motion(numbers: Sequence[int]) -> Float:
+    """Mean way of what moves in these scenes, from its start, [K, 2]."""
+    ways = [thing.way_K2() - thing.xy for number in numbers for thing in make_scene(number).things if thing.moves]
+    mean_K2: Float = np.mean(ways, axis=0)
+    return mean_K2
+
+
+def guessed(scene: Scene, item: Item, way_K2: Float) -> Counts:
+    """What it adds to say of everything that moves, and of nothing else, that it goes this way."""
+    moving = [thing for thing in scene.things if thing.moves]
+    answer = tom_answer({thing.mark: to_bins(thing.xy + way_K2, (SIDE, SIDE), BINS) for thing in moving})
+    stored = item.sample.turns[-1].content
+    return count_answer("tom", stored, answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
+
+
+def figures(results: Sequence[Result], guess: Score, seconds: float) -> Iterator[Figure]:
+    """The lines of the table; shares with 95 % intervals over scenes."""
+    for result in results:
+        mark = result.scores["grounding", "mark"]
+        told = "names its mark" if result.arm == "with" else "answers nearest to it"
+        yield _figure(f"{result.arm} marks: {told}", mark, f"{mark.baseline:.3f} any mark")
+    (marked,) = (result for result in results if result.arm == "with")
+    for measure, what in (("precision", "said to move, and moves"), ("recall", "moves, and said to")):
+        score = marked.scores["tom", measure]
+        yield _figure(f"with marks: {what}", score, f"{score.baseline:.3f} any mark")
+    for measure, what in (("ade", f"mean over {STEPS} steps"), ("fde", "last step")):
+        score = marked.scores["tom", measure]
+        beside = f"{score.baseline:.3f} stands still"
+        beside += f", {guess.value:.3f} mean motion" if measure == "ade" else ""
+        yield _figure(f"with marks: trace error, {what}, diagonals", score, beside)
+    yield Figure(
+        topic="learning",
+        module=_MODULE,
+        what="without marks: trace error",
+        shown="not applicable",
+        value=float("nan"),
+        bound="",
+    )
+    for result in results:
+        yield _time(f"{result.arm} marks: training", result.train_s)
+    yield _time("all", seconds)
+
+
+def _figure(what: str, score: Score, bound: str) -> Figure:
+    shown = f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f}), n {score.n}"
+    return Figure(topic="learning", module=_MODULE, what=what, shown=shown, value=score.value, bound=bound)
+
+
+def _time(what: str, seconds: float) -> Figure:
+    return Figure(topic="learning", module=_MODULE, what=what, shown=f"{seconds / 60:.1f} min", value=seconds, bound="")
+
+
+def measure(scratch: Path, *, trained_on: int, held_out: int, epochs: float, picture: Path | None) -> list[Figure]:
+    """Both arms, one after the other."""
+    begun_s = time.perf_counter()
+    results = [learn(arm, scratch / arm, trained_on=trained_on, held_out=held_out, epochs=epochs) for arm in ARMS]
+    (marked,) = (result for result in results if result.arm == "with")
+    way_K2 = mean_motion(range(trained_on))
+    scenes = (make_scene(_FIRST_HELD_OUT + n) for n in range(held_out))
+    guesses = [guessed(scene, item, way_K2) for scene, item in zip(scenes, marked.items, strict=True)]
+    (guess,) = (score for score in summarise(guesses, seed=0) if score.measure == "ade")
+    if picture:
+        drawn = zip(marked.items[:_DRAWN], marked.answers[:_DRAWN], strict=True)
+        ways = [ways_of(item, said[-1], BINS) for item, said in drawn]
+        trace_sheet(ways, columns=3, width=176).save(picture, quality=88)
+    return list(figures(results, guess, time.perf_counter() - begun_s))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.learning", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="few scenes and steps: shows that it works, not what is learnt")
+    add("--markdown", action="store_true", help="print the table as BENCHMARKS.md has it")
+    add("--json", type=Path, metavar="FILE", help="write the figures to a file too")
+    add("--picture", type=Path, metavar="FILE.jpg", help="draw held-out scenes with the traces told and the true ones")
+    add("--scratch", type=Path, metavar="DIR", help="where files go for the time (TMPDIR)")
+    given = parser.parse_args()
+    trained_on, held_out, epochs = (64, 8, 0.5) if given.quick else (_TRAINED_ON, _HELD_OUT, _EPOCHS)
+    with tempfile.TemporaryDirectory(prefix="somtom-bench-learning-", dir=given.scratch) as scratch:
+        found = measure(Path(scratch), trained_on=trained_on, held_out=held_out, epochs=epochs, picture=given.picture)
+    print("\n".join(markdown(found) if given.markdown else table(found)))
+    about = machine() | {"threads": str(torch.get_num_threads())}
+    print("; ".join(f"{name} {value}" for name, value in about.items()), file=sys.stderr)
+    if given.json:
+        told = {"machine": about, "quick": given.quick, "figures": [asdict(figure) for figure in found]}
+        given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""A training as a whole: stopped and resumed, with what is wrong with its data, its config and its numbers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+
+from model.checkpoint import load_magma
+from schemas.errors import UserError
+from tests.train.small import checkpoints, losses, make_config, make_data, make_start, metrics, stop_after
+from train import report
+from train.loop import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(autouse=True)
+def _no_group_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(report, "peak_flops", lambda device, dtype: (1e12, ""))  # takes seconds
+    yield
+    assert not dist.is_initialized()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing stopped."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "peak_flops", lambda device, dtype: (1e12, ""))
+        assert train(make_config(folder), str(run)) == run / "export"
+    return run
+
+
+def test_the_exported_model_is_what_was_trained(folder: Path, whole: Path) -> None:
+    before, after = weights(folder / "start"), weights(whole / "export")
+    assert [step for step, _ in losses(whole)] == [1, 2, 3, 4]
+    assert losses(whole)[-1][1] < losses(whole)[0][1]
+    unused = {name for name in before if torch.equal(before[name], after[name])}
+    assert all(".trunk.head." in name or ".head.proj" in name for name in unused), unused
+    network, processor = load_magma(whole / "export")
+    for name, tensor in network.named_parameters():
+        assert torch.equal(tensor, after[name]), name
+    assert processor.max_length == 512
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_training_that_is_stopped_and_goes_on_is_the_one_that_was_not(
+    folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, capfd
+) -> None:
+    config = make_config(folder)
+    with monkeypatch.context() as patch:
+        stop_after(patch, stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, str(tmp_path))
+    assert f"step-{stop:08d}" in checkpoints(tmp_path)
+    assert not (tmp_path / "export").exists()
+    train(config, str(tmp_path))
+    assert f"goes on after step {stop}: 4 steps of 4 samples" in capfd.readouterr().err
+    assert losses(tmp_path) == losses(whole)
+    for name, tensor in weights(tmp_path / "export").items():
+        assert torch.equal(tensor, weights(whole / "export")[name]), name
+
+
+def test_a_training_that_is_done_is_only_exported_again(folder: Path, whole: Path) -> None:
+    said = losses(whole)
+    (whole / "export" / "model.safetensors").unlink()
+    train(make_config(folder), str(whole))
+    assert losses(whole) == said
+    assert (whole / "export" / "model.safetensors").exists()
+
+
+def test_a_config_that_does_not_fit_the_training_names_what_changed_and_harms_nothing(
+    folder: Path, whole: Path
+) -> None:
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    with pytest.raises(UserError) as told:
+        train(make_config(folder, batch=3, optimiser={"lr": 2e-3}), str(whole))
+    first, *lines = str(told.value).splitlines()
+    assert "another config" in first and "--out" in first
+    assert lines == ["batch: 4 -> 3", "optimiser.lr: 0.001 -> 0.002"]
+    assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_what_says_how_a_training_runs_may_change(
+    folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(folder), str(tmp_path))
+    train(make_config(folder, run={"save_every": 3, "log_every": 2, "keep": 1}), str(tmp_path))
+    assert checkpoints(tmp_path) == ["step-00000004"]
+    assert [step for step, _ in losses(tmp_path)] == [1, 2, 4]
+    assert losses(tmp_path)[-1][1] == pytest.approx(_mean(whole, (3, 4)), rel=1e-6)
+
+
+def _mean(run: Path, steps: tuple[int, ...]) -> float:
+    """Of the losses of some steps, by their tokens."""
+    import pyarrow.parquet as pq
+
+    rows = [row for file in (run / "losses").iterdir() for row in pq.read_table(file).to_pylist()]
+    chosen = [row for row in rows if row["step"] + 1 in steps]
+    return sum(row["loss"] * row["tokens"] for row in chosen) / sum(row["tokens"] for row in chosen)
+
+
+def test_a_mistake_before_the_first_step_does_not_hold_the_folder(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.start"):
+        train(make_config(folder, model={"start": str(tmp_path / "nowhere")}), str(tmp_path / "run"))
+    with pytest.raises(UserError, match=r"data\.mixture"):
+        train(make_config(folder, data={"mixture": [{"path": str(tmp_path / "nothing")}]}), str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "config.json").exists()
+    train(make_config(folder, steps=1), str(tmp_path / "run"))
+
+
+def test_a_start_without_some_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    start = Path(make_start(tmp_path / "start"))
+    kept = weights(start)
+    lost = next(name for name in kept if name.endswith("mlp.up_proj.weight"))
+    del kept[lost]
+    save_file(kept, start / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=rf"model\.start.*1 missing: {lost}"):
+        train(make_config(folder, model={"start": str(start)}), str(tmp_path / "run"))
+
+
+def test_a_weight_that_is_no_number_stops_at_the_first_step(folder: Path, tmp_path: Path) -> None:
+    start = Path(make_start(tmp_path / "start"))
+    planted = weights(start)
+    planted["language_model.model.layers.0.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(planted, start / "model.safetensors", metadata={"format": "pt"})
+    config = make_config(folder, model={"start": str(start)})
+    with pytest.raises(UserError, match=r"step 1: .* no number .*; samples [\w-]+(, [\w-]+){3}\. .*optimiser\.lr"):
+        train(config, str(tmp_path / "run"))
+    assert checkpoints(tmp_path / "run") == []
+
+
+def test_a_training_whose_loss_explodes_keeps_its_last_good_checkpoint(
+    folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train import loop
+
+    real = loop._losses
+    calls = 0
+
+    def exploding(*given):
+        nonlocal calls
+        calls += 1
+        return real(*given) * (float("inf") if calls > 3 else 1)
+
+    config = make_config(folder)  # a row a step
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_losses", exploding)
+        with pytest.raises(UserError, match="step 4: "):
+            train(config, str(tmp_path))
+    assert checkpoints(tmp_path) == ["step-00000002"]
+    train(config, str(tmp_path))
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_bad_samples_are_counted_and_skipped(folder: Path, tmp_path: Path, capfd) -> None:
+    dataset = make_data(tmp_path / "data")
+    damaged = sorted((tmp_path / "data" / "shards").glob("train-*.tar"))[0]
+    damaged.write_bytes(b"\x01" * damaged.stat().st_size)
+    config = make_config(folder, steps=3, data={"mixture": [{"path": dataset}]})
+    run = tmp_path / "run"
+    train(config, str(run))  # twelve samples say nothing of a share yet
+    assert sum(line["bad"] for line in metrics(run)) == 4
+    assert "1 bad" in capfd.readouterr().err or any(line["bad"] > 1 for line in metrics(run))
+
+
+def test_too_many_bad_samples_stop_the_training_with_their_reasons(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from train import loop
+
+    dataset = make_data(tmp_path / "data")
+    for damaged in (tmp_path / "data" / "shards").glob("train-*.tar"):
+        damaged.write_bytes(b"\x01" * damaged.stat().st_size)
+    monkeypatch.setattr(loop, "check_bad", partial(loop.check_bad, enough=8))
+    config = make_config(folder, data={"mixture": [{"path": dataset}]})
+    with pytest.raises(UserError, match=r"data\.max_bad_share: 8 of 8 .*\(unreadable 8\)"):
+        train(config, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("out", ["gs://bucket/run", "s3://bucket/run"])
+def test_a_url_is_no_place_for_a_training(folder: Path, out: str) -> None:
+    with pytest.raises(UserError, match=f"--out: {out} is no local folder"):
+        train(make_config(folder), out)
+
+
+def test_a_file_is_no_place_for_a_training(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out: .*file.* can't be written"):
+        train(make_config(folder), str(tmp_path / "file"))
+
+
+def test_two_trainings_in_one_folder_are_refused(folder: Path, whole: Path) -> None:
+    import fcntl
+
+    with (whole / ".lock").open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"--out: .* in use by another training"):
+            train(make_config(folder), str(whole))
+
+
+def test_frozen_parts_stay_as_they_are_and_are_not_in_the_checkpoints(
+    folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    frozen = make_config(folder, steps=2, model={"language": {"frozen": True}, "vision": {"frozen": True}})
+    train(frozen, str(tmp_path))
+    before, after = weights(folder / "start"), weights(tmp_path / "export")
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"multi_modal_projector"}
+    sizes = [
+        sum(file.stat().st_size for file in (run / "checkpoints" / "step-00000002").iterdir())
+        for run in (tmp_path, whole)
+    ]
+    assert sizes[0] < 0.3 * sizes[1]
+
+
+def test_all_frozen_is_refused(folder: Path, tmp_path: Path) -> None:
+    parts = {part: {"frozen": True} for part in ("vision", "projector", "language")}
+    with pytest.raises(UserError, match="nothing would be trained"):
+        train(make_config(folder, model=parts), str(tmp_path))
+
+
+@pytest.mark.parametrize("model", [{"checkpointing": True}, {"attention": "eager"}])
+def test_how_it_is_computed_does_not_change_the_losses(folder: Path, whole: Path, tmp_path: Path, model: dict) -> None:
+    config = make_config(folder, model=model, run={"sample_losses": False, "save_every": 100})
+    train(config, str(tmp_path))
+    assert [loss for _, loss in losses(tmp_path)] == pytest.approx([loss for _, loss in losses(whole)], abs=1e-5)
+    assert not (tmp_path / "losses").exists()
+
+
+def test_bfloat16_learns_as_well(folder: Path, whole: Path, tmp_path: Path) -> None:
+    model = {"compute": "bfloat16", "weights": "bfloat16"}
+    train(make_config(folder, model=model, optimiser={"state": "bfloat16"}), str(tmp_path))
+    assert [loss for _, loss in losses(tmp_path)] == pytest.approx([loss for _, loss in losses(whole)], rel=0.02)
+    assert {tensor.dtype for tensor in weights(tmp_path / "export").values()} == {torch.bfloat16}

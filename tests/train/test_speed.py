@@ -1,0 +1,45 @@
+"""How much work a step is."""
+
+import pytest
+import torch
+
+from model.config import SIZES, Grid, image_tokens
+from model.describe import count_flops
+from schemas.training import ModelConfig
+from tests.model.small import small_config
+from train.speed import matmul_rate, peak_flops, step_cost
+
+TEXT = 300
+
+
+@pytest.mark.parametrize("config", [small_config(), SIZES["magma-tiny"]()], ids=["small", "magma-tiny"])
+def test_a_step_costs_what_is_counted_of_the_network(config) -> None:
+    flops, _ = count_flops(config, [Grid(2, 3), Grid(1, 1)], text_tokens=TEXT) if False else count_of(config)
+    length = TEXT + sum(image_tokens(grid, config.vision_config.img_size) for grid in (Grid(2, 3), Grid(1, 1)))
+    cost = step_cost(config, ModelConfig()).of(
+        tiles=7, positions=length, pairs=length * (length + 1) / 2, supervised=length
+    )
+    forward = flops.vision + flops.projector + flops.layers + flops.scores + flops.head
+    assert cost == pytest.approx(3 * forward, rel=0.01)
+
+
+def count_of(config):
+    from model.checkpoint import empty_magma
+
+    return count_flops(empty_magma(config), [Grid(2, 3), Grid(1, 1)], text_tokens=TEXT)
+
+
+def test_what_is_frozen_costs_less() -> None:
+    whole = step_cost(small_config(), ModelConfig())
+    model = ModelConfig.model_validate({"vision": {"frozen": True}, "language": {"frozen": True}})
+    some = step_cost(small_config(), model)
+    assert some.position == pytest.approx(whole.position * 2 / 3)
+    assert some.supervised == pytest.approx(whole.supervised * 2 / 3)
+    assert some.pair == whole.pair  # scores have no weights: two products lead back through them
+    assert 1 / 3 < some.tile / whole.tile < 1 / 3 + 0.1  # the projector learns
+
+
+def test_a_cpu_is_measured() -> None:
+    peak, said = peak_flops(torch.device("cpu"), torch.float32)
+    assert "measured" in said
+    assert 0.2 < matmul_rate(torch.device("cpu"), torch.float32, 512) / peak < 5
