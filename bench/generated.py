@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
-from itertools import product
 from typing import Literal, get_args
 
 import cv2
@@ -39,7 +38,7 @@ Arm = Literal["with", "without"]
 """with marks in the picture, which answers name, and traces; or without either: answers are coordinates"""
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
-SIDE = 128
+SIDE = 96
 """of a picture, in pixels"""
 STEPS = 4
 INTERVAL_S = 0.25
@@ -50,22 +49,24 @@ _COLOURS: dict[str, Colour] = {
     "blue": (50, 90, 240),
     "yellow": (250, 220, 40),
     "purple": (170, 60, 210),
+    "cyan": (60, 220, 230),
+    "black": (25, 25, 30),
 }
-"""none is near the marks' red"""
+"""none is near the marks' red; no two things of a scene share one"""
 _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
     "circle": tuple((float(np.cos(turn)), float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 33)[:-1]),
     "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
     "triangle": ((0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)),
 }
 """outlines about the middle, in radii"""
-_DARK: Colour = (20, 20, 24)
-_FEWEST, _MOST = 3, 6
+_DARK: Colour = (240, 240, 240)
+_FEWEST, _MOST = 3, 5
 _RADIUS = 13.0
-_GAP = 34.0
+_GAP = 31.0
 """between two middles"""
-_EDGE = 16.0
+_EDGE = 15.0
 """no middle is nearer to the border"""
-_STEP = (4.0, 8.0)
+_STEP = (3.0, 6.0)
 """how far a thing goes in one step"""
 _TAIL = 3.0
 """length of the tail beyond the thing, in steps"""
@@ -111,11 +112,11 @@ class Scene:
 
 
 def make_scene(number: int) -> Scene:
-    """Three to six things, no two alike in colour and shape; one or two of them move, and stay in the picture."""
+    """Three to five things of different colours; one or two of them move, and stay in the picture."""
     rng = keys.rng_for(0, str(number), "scene")
     n_things = int(rng.integers(_FEWEST, _MOST + 1))
     places = _places(n_things, rng)
-    kinds = rng.permutation(list(product(_COLOURS, _SHAPES)))[:n_things]
+    colours, shapes = rng.permutation(list(_COLOURS)), rng.choice(list(_SHAPES), n_things)
     ids = rng.permutation(n_things) + 1
     n_moving = int(rng.integers(1, 3))
     things = tuple(
@@ -126,7 +127,7 @@ def make_scene(number: int) -> Scene:
             xy=xy,
             step_xy=_step(xy, rng) if n < n_moving else (0.0, 0.0),
         )
-        for n, (mark, (colour, shape), xy) in enumerate(zip(ids, kinds, places, strict=True))
+        for n, (mark, colour, shape, xy) in enumerate(zip(ids, colours[:n_things], shapes, places, strict=True))
     )
     return Scene(number=number, things=things, asked=things[int(rng.integers(n_things))])
 

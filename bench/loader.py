@@ -48,7 +48,7 @@ _ROW_LENGTH = 4096
 
 
 def measure(scratch: Path, quick: bool) -> Iterator[Figure]:
-    per_shard, n, repeats = (40, 80, 2) if quick else (200, 1000, 7)
+    per_shard, n, repeats = (40, 80, 2) if quick else (200, 400, 5)
     out = _write_dataset(scratch, per_shard)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -148,7 +148,11 @@ def _with_click(image_HW3: Pixels, marks: Sequence[SceneMark], prediction: Predi
     drawn_HW3 = np.asarray(marked_HW3 // 2 + 60, np.uint8)
     reach = max(20, min(image_HW3.shape[:2]) // 16)
     clicked = prediction.clicked
-    for sides in filter(None, (clicked.box_xyxy if clicked else (), prediction.click_box)):
+    frames = [sides for sides in (clicked.box_xyxy if clicked else (), prediction.click_box) if sides]
+    centre_2 = np.array(prediction.click_xy) * scale if prediction.click_xy else None
+    if centre_2 is not None and not frames:
+        _light(drawn_HW3, marked_HW3, centre_2, 2 * reach)
+    for sides in frames:
         x1, y1, x2, y2 = (round(side * scale) for side in sides)
         drawn_HW3[y1:y2, x1:x2] = marked_HW3[y1:y2, x1:x2]
         for width, colour in ((8, _DARK), (4, _SAID)):
@@ -157,10 +161,7 @@ def _with_click(image_HW3: Pixels, marks: Sequence[SceneMark], prediction: Predi
         number_2 = np.array(clicked.box_xyxy[:2] or clicked.xy) * scale
         _light(drawn_HW3, marked_HW3, number_2, reach)
         _ring(drawn_HW3, number_2, reach)
-    if prediction.click_xy:
-        centre_2 = np.array(prediction.click_xy) * scale
-        if clicked is None or prediction.click_xy != clicked.xy:
-            _light(drawn_HW3, marked_HW3, centre_2, 2 * reach)
+    if centre_2 is not None:
         _cross(drawn_HW3, centre_2, reach, width=4, gap=0.25)
     return drawn_HW3
 

@@ -4,7 +4,7 @@ Everything random is drawn from the sample's key and the epoch, so a chat does n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import get_args
 
@@ -18,6 +18,7 @@ from schemas.sample import ARRAYS_MEMBER, CLEAN_MEMBER, MARKED_MEMBER, Image, Sa
 from schemas.training import DatasetConfig
 from transforms.encoding import decode_arrays
 from transforms.keys import rng_for
+from transforms.prompts import without_marks
 from transforms.redraw import RedrawSettings, redrawn
 
 Pixels = npt.NDArray[np.uint8]
@@ -69,6 +70,8 @@ def chat_of(
         drawn = {CLEAN_MEMBER: clean_HW3, MARKED_MEMBER: marked_HW3}
     rng = rng_for(seed, sample.key, f"turns {epoch}")
     exchanges = drop_exchanges(exchanges_of(sample), config.drop_turns, rng)
+    if config.marks == "none":
+        exchanges = unmarked(exchanges)
     if sample.turns and not exchanges:
         return None
     shown = [_member(image, config) for exchange in exchanges for image in exchange.images]
@@ -129,6 +132,18 @@ def _with_their_images(exchanges: Sequence[Exchange], gone: Sequence[bool]) -> I
             exchange = Exchange(turns=(asked, *rest), images=unseen)
         unseen = ()
         yield exchange
+
+
+def unmarked(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """No text names a mark beside its coordinates any more; where an answer was nothing else, the exchange goes."""
+    spoken = [
+        replace(
+            exchange,
+            turns=tuple(turn.model_copy(update={"content": without_marks(turn.content)}) for turn in exchange.turns),
+        )
+        for exchange in exchanges
+    ]
+    return list(_with_their_images(spoken, [not exchange.turns[-1].content.strip() for exchange in spoken]))
 
 
 def decode_image(members: Mapping[str, bytes], member: str) -> Pixels:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from model.checkpoint import empty_magma, save_magma
@@ -34,7 +35,11 @@ def export(
         kind = getattr(torch, config.model.compute)
         with explained(folder):
             plain = empty_magma(network.config).to(kind)
-            save_magma(plain, processor, folder, state={name: one.to(kind) for name, one in state.items()})
+            numbers = {name: one.to(kind) for name, one in state.items()}
+            try:
+                save_magma(plain, processor, folder, state=numbers)
+            except SafetensorError as error:  # what it makes of an OSError
+                raise OSError(str(error)) from error
     ranks.wait()
 
 

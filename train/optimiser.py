@@ -94,7 +94,7 @@ class RoundedAdamW(torch.optim.Optimizer):
             square = second.float().mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
             _store(first, mean)
             _store(second, square)
-            below = square.div_(1 - beta2**steps).sqrt_().add_(group["eps"])
+            below = (square / (1 - beta2**steps)).sqrt_().add_(group["eps"])  # `square` is the state itself in float32
             _store(weight, weight.float().mul_(decay).addcdiv_(mean, below, value=-rate / (1 - beta1**steps)))
 
 

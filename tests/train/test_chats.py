@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.sample import Image
+from schemas.sample import Image, Turn
 from schemas.training import DatasetConfig
 from tests import fixtures
 from tests.train.data import conversation, image
@@ -134,6 +134,29 @@ def test_without_marks_the_clean_image_stands_in_for_the_marked_one() -> None:
     found = chat(NARRATED, marks="none")
     np.testing.assert_array_equal(found.images[0], found.images[1])
     np.testing.assert_array_equal(found.images[1], chat(NARRATED).images[0])
+
+
+def test_without_marks_no_text_names_one_and_what_says_nothing_else_goes() -> None:
+    said = ("Coordinate: (0.12, 0.34). Mark: 7.", "Mark: 7.", "Search box")
+    asked = ("<image>\nWhere is it?", "Which mark is it?", "What is at (0.5, 0.2) (Mark 7)?")
+    turns = [
+        Turn(role=role, kind="grounding", content=content)
+        for pair in zip(asked, said, strict=True)
+        for role, content in zip(("user", "assistant"), pair, strict=True)
+    ]
+    made = conversation(("grounding", "<image>\nWhere?"), images=[MARKED])
+    made = replace(made, sample=made.sample.model_copy(update={"turns": turns}))
+    assert [message["content"] for message in chat(made, marks="none").messages] == [
+        "<image>\nWhere is it?",
+        "Coordinate: (0.12, 0.34).",
+        "What is at (0.5, 0.2)?",
+        "Search box",
+    ]
+    assert len(chat(made).messages) == 6
+    only = replace(
+        made, images={}, sample=made.sample.model_copy(update={"turns": turns[2:4], "images": [], "marks": []})
+    )
+    assert chat(only, marks="none") is None
 
 
 def test_without_marks_a_dataset_without_clean_images_is_told() -> None:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -20,8 +22,10 @@ from tests import fixtures
 from tests.model.small import small_processor
 from tests.train.data import config, conversation, train_only, write_dataset
 from train import loader, preparing
+from train.index import read_index
 from train.loader import Loader, StepData
-from train.preparing import Bad, check_bad
+from train.mixture import make_mixture
+from train.preparing import Bad, Settings, check_bad, prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,6 +184,24 @@ def test_bad_samples_are_counted_with_their_reasons_and_the_rest_is_read(tmp_pat
     told = {bad.error.partition(" ")[0] for bad in data.bad if bad.reason == "invalid"}
     assert told == {"1", "jpg"}  # "1 validation error", "jpg is no whole JPEG"
     assert all("\n" not in bad.error for bad in data.bad)
+
+
+def test_damage_is_a_value_wherever_it_is(tmp_path: Path) -> None:
+    out = write_dataset(tmp_path / "out", [fixtures.video_tom(1)])
+    tar = tmp_path / "out/shards/train-000001.tar"
+    whole, rng = tar.read_bytes(), np.random.default_rng(0)
+    made = config(out, batch=1)
+    (draw,) = make_mixture(made, [read_index(made.data.mixture[0])]).draw(0)
+    settings = Settings(config=made, processor=small_processor(), redraw=(None,))
+    found = Counter()
+    for _ in range(80):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        # headers and annotation are at the front
+        places = rng.integers(0, rng.choice([512, 3000, draw.size]), rng.choice([1, 20]))
+        damaged[places] = rng.integers(0, 256, len(places))
+        tar.write_bytes(damaged.tobytes())
+        found[getattr(prepare(draw, settings), "reason", "fine")] += 1
+    assert min(found[kind] for kind in ("fine", "unreadable", "invalid")) > 5
 
 
 def test_a_sample_that_takes_too_many_positions_is_told_apart(out: str) -> None:

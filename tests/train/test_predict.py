@@ -88,11 +88,15 @@ def test_a_click_is_a_mark_a_point_or_a_box(
     assert found.click_box == (pytest.approx(click_box) if click_box else None)
 
 
-@pytest.mark.parametrize("task", ["som", "tom", "click"])
-@pytest.mark.parametrize("answer", ["", "I can't tell.", "[[[", "Mark at", '"Mark 1": "[[]]"'])
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        *((task, answer) for task in ("som", "tom", "click") for answer in ("", "I can't tell.", "[[[", "Mark at")),
+        ("tom", '"Mark 1": "[[]]"'),
+        ("som", '"Mark 1": "[[]]"'),
+    ],
+)
 def test_what_can_not_be_read_is_said_to_be_so(task: Question, answer: str) -> None:
-    if task == "click" and "Mark 1" in answer:
-        pytest.skip("that names a mark")
     found = read_answer(scene(task), answer)
     assert not found.readable
     assert found.answer == answer

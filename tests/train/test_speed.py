@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from model.config import SIZES, Grid, image_tokens
+from model.checkpoint import empty_magma
+from model.config import SIZES, Grid, MagmaConfig, image_tokens
 from model.describe import count_flops
 from schemas.training import ModelConfig
 from tests.model.small import small_config
@@ -13,20 +14,14 @@ TEXT = 300
 
 
 @pytest.mark.parametrize("config", [small_config(), SIZES["magma-tiny"]()], ids=["small", "magma-tiny"])
-def test_a_step_costs_what_is_counted_of_the_network(config) -> None:
-    flops, _ = count_flops(config, [Grid(2, 3), Grid(1, 1)], text_tokens=TEXT) if False else count_of(config)
-    length = TEXT + sum(image_tokens(grid, config.vision_config.img_size) for grid in (Grid(2, 3), Grid(1, 1)))
-    cost = step_cost(config, ModelConfig()).of(
-        tiles=7, positions=length, pairs=length * (length + 1) / 2, supervised=length
-    )
-    forward = flops.vision + flops.projector + flops.layers + flops.scores + flops.head
-    assert cost == pytest.approx(3 * forward, rel=0.01)
-
-
-def count_of(config):
-    from model.checkpoint import empty_magma
-
-    return count_flops(empty_magma(config), [Grid(2, 3), Grid(1, 1)], text_tokens=TEXT)
+def test_a_step_costs_what_is_counted_of_the_network(config: MagmaConfig) -> None:
+    grids = [Grid(2, 3), Grid(1, 1)]
+    flops, _ = count_flops(empty_magma(config), grids, text_tokens=TEXT)
+    length = TEXT + sum(image_tokens(grid, config.vision_config.img_size) for grid in grids)
+    tiles = sum(grid.rows * grid.cols for grid in grids)
+    cost = step_cost(config, ModelConfig())
+    told = cost.of(tiles=tiles, positions=length, pairs=length * (length + 1) // 2, supervised=TEXT)
+    assert told == pytest.approx(flops.train, rel=0.01)
 
 
 def test_what_is_frozen_costs_less() -> None:
