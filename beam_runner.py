@@ -17,11 +17,13 @@ from schemas.errors import TooMuchQuarantinedError, UserError
 _DONE, _FINDINGS, _MISTAKE, _QUARANTINED, _INTERRUPTED = 0, 1, 2, 3, 130
 
 _EPILOG = """\
-A config is a YAML file, or the name of one that comes along (video). Set fields with a.b=value, in YAML; paths are
-seen from where you are:
+A config is a YAML file, or the name of one that comes along (run: video; train: tiny, pretrain, …). Set fields with
+a.b=value, in YAML; paths are seen from where you are:
   somtom try my_video.mp4
   somtom run video source.uris=my_videos --out OUT
   somtom run video source.name=manifest source.path=clips.csv clips.length_s=3 --out OUT --workers 8
+  somtom train tiny data.mixture.0.path=OUT --out RUN
+  somtom predict RUN my_video.mp4 --task tom
 What follows a lone -- goes to Beam:
   somtom run video source.uris=gs://b/videos --out gs://b/out -- --runner=DataflowRunner --region=europe-west4
 
