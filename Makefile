@@ -2,15 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := out/demo
+TRAINED := out/demo-train
 
-.PHONY: help setup demo test check bench bench-truth lock clean
+.PHONY: help setup demo demo-train test check bench bench-truth bench-train lock clean
 
 help:
 	@echo "make demo    sets up and curates the demo clips into $(OUT)"
+	@echo "make demo-train  trains a tiny Magma on the demo clips in minutes, into $(TRAINED)"
 	@echo "make setup   makes .venv with the base install (somtom is .venv/bin/somtom)"
 	@echo "make test    all tests; make check  linter, types and the fast tests"
 	@echo "make bench   speed and memory; make lock  renews the lock files"
 	@echo "make bench-truth  our rules and the published ones on clips whose truth is known"
+	@echo "make bench-train  what training on marks and traces teaches, on generated scenes"
 
 setup: .venv/base
 .venv/base: requirements.lock pyproject.toml setup.py
@@ -40,6 +43,13 @@ demo: setup
 	@echo "card           $(OUT)/README.md"
 	@echo "contact sheet  $(OUT)/contact_sheet.png"
 
+demo-train: .venv/dev
+	rm -rf $(TRAINED)
+	$(BIN)/somtom run demo/train.yaml --out $(TRAINED)/data
+	$(BIN)/somtom train tiny data.mixture.0.path=$(TRAINED)/data epochs=60 model.tile_px=192 optimiser.lr=2e-3 \
+		--out $(TRAINED)/run
+	$(BIN)/python -m demo.train_tiny $(TRAINED)/data $(TRAINED)/run --out $(TRAINED)
+
 # a thread for each of the two workers: more would only take turns
 check: .venv/dev
 	$(BIN)/ruff format --check .
@@ -55,6 +65,9 @@ bench: .venv/dev
 
 bench-truth: .venv/dev
 	$(BIN)/python -m bench.truth
+
+bench-train: .venv/dev
+	$(BIN)/python -m bench.learning
 
 lock:
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url pyproject.toml -o requirements.lock

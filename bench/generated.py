@@ -1,7 +1,7 @@
 """A world to learn marks and traces in: coloured shapes on textured ground, with tails that tell where they will go.
 
-A scene is a function of its number. The questions are answered from the picture alone: which shape has which colour,
-which number lies on it, and that a thing goes away from its tail, in a step a third as long as the tail.
+A scene is a function of its number. The questions are answered from the picture alone: which thing has which colour,
+which number lies on it, and that a thing goes away from its tail, the faster the longer that is.
 Letters: H height, W width, K positions of a way, the thing's own place first. Places are in pixels.
 """
 
@@ -56,20 +56,21 @@ _COLOURS: dict[str, Colour] = {
 _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
     "circle": tuple((float(np.cos(turn)), float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 33)[:-1]),
     "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
-    "triangle": ((0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)),
+    "triangle": ((0.0, -1.2), (1.1, 0.75), (-1.1, 0.75)),
 }
 """outlines about the middle, in radii"""
-_DARK: Colour = (240, 240, 240)
-_FEWEST, _MOST = 3, 5
+_LIGHT: Colour = (240, 240, 240)
+_MOST = 5
+_IDS = 9
+"""marks are numbered at random from 1 to this: which numbers there are has to be read from the picture, not counted"""
 _RADIUS = 13.0
-_GAP = 31.0
-"""between two middles"""
-_EDGE = 15.0
-"""no middle is nearer to the border"""
+_CELLS = 3
+"""things stand in the middles of a grid's cells, which a small tower sees alike: each is one of its features. Put
+anywhere, their numbers took it far more scenes than these to read"""
 _STEP = (3.0, 6.0)
 """how far a thing goes in one step"""
-_TAIL = 3.0
-"""length of the tail beyond the thing, in steps"""
+_TAIL_PX, _TAIL_STEPS, _TAIL_W = 18.0, 2.0, 6.0
+"""a tail ends so many pixels and steps behind the middle: past every corner of the thing; and is so wide"""
 _SUBPIXEL_BITS = 4
 _SAMPLES_PER_SHARD = 500
 _JPEG_QUALITY = 95
@@ -104,20 +105,19 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """`asked` is the thing that the first question is about."""
+    """`things` in the order in which they are asked about."""
 
     number: int
     things: tuple[Thing, ...]
-    asked: Thing
 
 
 def make_scene(number: int) -> Scene:
-    """Three to five things of different colours; one or two of them move, and stay in the picture."""
+    """One to five things of different colours; one or two of them move, and stay in the picture."""
     rng = keys.rng_for(0, str(number), "scene")
-    n_things = int(rng.integers(_FEWEST, _MOST + 1))
+    n_things = int(rng.integers(1, _MOST + 1))
     places = _places(n_things, rng)
     colours, shapes = rng.permutation(list(_COLOURS)), rng.choice(list(_SHAPES), n_things)
-    ids = rng.permutation(n_things) + 1
+    ids = rng.permutation(_IDS)[:n_things] + 1
     n_moving = int(rng.integers(1, 3))
     things = tuple(
         Thing(
@@ -129,18 +129,14 @@ def make_scene(number: int) -> Scene:
         )
         for n, (mark, colour, shape, xy) in enumerate(zip(ids, colours[:n_things], shapes, places, strict=True))
     )
-    return Scene(number=number, things=things, asked=things[int(rng.integers(n_things))])
+    order = rng.permutation(n_things).tolist()
+    return Scene(number=number, things=tuple(things[n] for n in order))
 
 
 def _places(n: int, rng: np.random.Generator) -> list[tuple[float, float]]:
-    while True:
-        drawn_N2 = np.round(rng.uniform(_EDGE, SIDE - _EDGE, (60, 2)), 2)
-        kept: list[tuple[float, float]] = []
-        for x, y in drawn_N2.tolist():
-            if len(kept) < n and all(np.hypot(x - other_x, y - other_y) >= _GAP for other_x, other_y in kept):
-                kept.append((x, y))
-        if len(kept) == n:
-            return kept
+    """Middles of different cells."""
+    drawn = rng.permutation(_CELLS**2)[:n].tolist()
+    return [((cell % _CELLS + 0.5) * SIDE / _CELLS, (cell // _CELLS + 0.5) * SIDE / _CELLS) for cell in drawn]
 
 
 def _step(xy: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
@@ -148,7 +144,7 @@ def _step(xy: tuple[float, float], rng: np.random.Generator) -> tuple[float, flo
     while True:
         heading, length = rng.uniform(0, 2 * np.pi), rng.uniform(*_STEP)
         unit_2 = np.array([np.cos(heading), np.sin(heading)])
-        ends_22 = np.array([xy + STEPS * length * unit_2, xy - (_RADIUS + _TAIL * length) * unit_2])
+        ends_22 = np.array([xy + STEPS * length * unit_2, xy - (_TAIL_PX + _TAIL_STEPS * length) * unit_2])
         if (ends_22 >= 2).all() and (ends_22 <= SIDE - 2).all():
             x, y = np.round(length * unit_2, 2).tolist()
             return x, y
@@ -178,23 +174,23 @@ def _ground(rng: np.random.Generator) -> Pixels:
 
 
 def _draw_tail(image_HW3: Pixels, thing: Thing) -> None:
-    """A wedge of the thing's colour that ends in a point behind it."""
+    """A bar of the thing's colour from its middle to behind it."""
     length = float(np.hypot(*thing.step_xy))
     unit_2 = np.array(thing.step_xy) / length
-    across_2 = np.array([-unit_2[1], unit_2[0]])
-    end_2 = np.array(thing.xy) - (_RADIUS + _TAIL * length) * unit_2
-    wedge_32 = np.array([thing.xy + 8 * across_2, thing.xy - 8 * across_2, end_2])
-    _fill(image_HW3, wedge_32, _COLOURS[thing.colour])
+    across_2 = np.array([-unit_2[1], unit_2[0]]) * _TAIL_W / 2
+    end_2 = thing.xy - (_TAIL_PX + _TAIL_STEPS * length) * unit_2
+    bar_42 = np.array([thing.xy + across_2, end_2 + across_2, end_2 - across_2, thing.xy - across_2])
+    _fill(image_HW3, bar_42, _COLOURS[thing.colour])
 
 
 def _fill(image_HW3: Pixels, outline_N2: Float, colour: Colour) -> None:
     fixed_N2 = np.rint((outline_N2 - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillPoly(image_HW3, [fixed_N2], colour, cv2.LINE_AA, _SUBPIXEL_BITS)
-    cv2.polylines(image_HW3, [fixed_N2], True, _DARK, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(image_HW3, [fixed_N2], True, _LIGHT, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> FinishedSample:
-    """The sample of a scene. Both arms are asked where the same thing is; `with` also where marks will be."""
+    """The sample of a scene. Both arms are asked where each thing is; `with` also where marks will be."""
     uri = f"scene-{scene.number:06d}.png"
     record = keys.record_key(_CONFIG.dataset, uri)
     with_marks = arm == "with"
@@ -206,7 +202,7 @@ def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> Fin
         images=[Image(member=MARKED_MEMBER, role="marked" if with_marks else "frame", width=SIDE, height=SIDE)],
         turns=[*_grounding(scene, with_marks), *(_traced(scene, templates) if with_marks else ())],
         marks=marks,
-        targets=[Target(mark=scene.asked.mark if with_marks else -1, xy=list(scene.asked.xy))],
+        targets=[Target(mark=thing.mark if with_marks else -1, xy=list(thing.xy)) for thing in scene.things],
         traces=[_trace(thing) for thing in scene.things if thing.moves] if with_marks else [],
         source=Source(dataset=_CONFIG.dataset, uri=uri, record_key=record, record_id=uri, licence="MIT"),
         provenance=_provenance(),
@@ -234,13 +230,13 @@ def _trace(thing: Thing) -> Trace:
     return Trace(mark=thing.mark, times_s=times_s, xy=thing.way_K2().tolist(), visible=[True] * len(times_s))
 
 
-def _grounding(scene: Scene, with_marks: bool) -> list[Turn]:
-    x, y = (value / SIDE for value in scene.asked.xy)
-    answer = f"Mark: {scene.asked.mark}." if with_marks else f"Coordinate: ({x:.2f}, {y:.2f})."
-    return [
-        Turn(role="user", kind="grounding", content=f"<image>\nWhere is the {scene.asked.name}?"),
-        Turn(role="assistant", kind="grounding", content=answer),
-    ]
+def _grounding(scene: Scene, with_marks: bool) -> Iterator[Turn]:
+    for number, thing in enumerate(scene.things):
+        image = "" if number else "<image>\n"
+        x, y = (value / SIDE for value in thing.xy)
+        answer = f"Mark: {thing.mark}." if with_marks else f"Coordinate: ({x:.2f}, {y:.2f})."
+        yield Turn(role="user", kind="grounding", content=f"{image}Where is the {thing.name}?")
+        yield Turn(role="assistant", kind="grounding", content=answer)
 
 
 def _traced(scene: Scene, templates: Templates) -> list[Turn]:

@@ -7,13 +7,16 @@ neither has seen.
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -22,6 +25,11 @@ from bench.generated import ARMS, BINS, SIDE, STEPS, Arm, Scene, make_scene, wri
 from bench.report import Figure, machine, markdown, table
 from bench.trace_sheet import last_question, trace_sheet, ways_of
 from model.answers import parse_point
+from model.chat import SYSTEM, Role
+from model.checkpoint import empty_magma, fill, save_magma
+from model.config import SIZES, MagmaConfig, with_tokenizer
+from model.processor import MagmaProcessor
+from model.tokenizer import train_tokenizer
 from schemas.flow import Float
 from schemas.training import DataConfig, DatasetConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
 from train.ask import answers, load_network
@@ -29,13 +37,19 @@ from train.chats import Chat
 from train.evaluate import Item, read_items
 from train.loop import train
 from train.scores import Counts, Score, added, count_answer, summarise
+from train.start import drawn_tensors
 from transforms.prompts import tom_answer
 from transforms.traces import to_bins
 
 _TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 8.0
-_FIRST_HELD_OUT = 1_000_000
+_FIRST_HELD_OUT = 2_000_000
 """number of the first scene of split val: none of them is trained on"""
+_FEWEST = 3
+"""things in a held-out scene: with fewer there is little to choose from"""
 _MODULE = "bench.learning"
+_WIDTH = 128
+_TILE_PX = 96
+_VOCABULARY = 1024
 _BATCH = 50
 _MAX_NEW_TOKENS = 160
 _DRAWN = 6
@@ -52,14 +66,35 @@ class Result:
     train_s: float
 
 
-def training(data: Path, *, epochs: float) -> TrainConfig:
+def write_network(folder: Path, texts: Iterable[str], seed: int = 0) -> None:
+    """A network of one million parameters with random weights."""
+    tokenizer = train_tokenizer(texts, vocab_size=_VOCABULARY)
+    config = with_tokenizer(tiny_config(), tokenizer)
+    network = empty_magma(config)
+    fill(network, drawn_tensors(network, seed), dtype="float32", device="cpu")
+    save_magma(network, MagmaProcessor.for_config(config, tokenizer), folder)
+
+
+def tiny_config() -> MagmaConfig:
+    """A quarter of magma-tiny."""
+    config = SIZES["magma-tiny"]()
+    vision, text = config.vision_config, config.text_config
+    vision.depths, vision.dims = [1, 1, 2, 1], [32, 64, 128, _WIDTH]
+    vision.img_size, vision.mm_hidden_size, vision.hidden_size = _TILE_PX, _WIDTH, _WIDTH
+    text.hidden_size, text.intermediate_size, text.num_hidden_layers = _WIDTH, 2 * _WIDTH, 3
+    text.num_attention_heads = text.num_key_value_heads = 4
+    text.head_dim = _WIDTH // 4
+    return config
+
+
+def training(network: Path, data: Path, *, epochs: float) -> TrainConfig:
     """Both arms' but for the data."""
     return TrainConfig(
         batch=32,
         epochs=epochs,
-        model=ModelConfig(start="magma-tiny", tile_px=SIDE, compute="float32", checkpointing=False),
+        model=ModelConfig(start=str(network), compute="float32", checkpointing=False),
         data=DataConfig(mixture=[DatasetConfig(path=str(data))], max_length=512, row_length=1024),
-        optimiser=OptimiserConfig(lr=1e-3, schedule="cosine", warmup=0.05),
+        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.95), schedule="cosine", warmup=0.05),
         run=RunConfig(workers=1, log_every=50, save_every=1_000_000, sample_losses=False, device="cpu"),
     )
 
@@ -67,10 +102,11 @@ def training(data: Path, *, epochs: float) -> TrainConfig:
 def learn(arm: Arm, folder: Path, *, trained_on: int, held_out: int, epochs: float) -> Result:
     """Makes the scenes of an arm, trains on them and asks about those that are held out."""
     data = folder / "data"
-    numbers = range(_FIRST_HELD_OUT, _FIRST_HELD_OUT + held_out)
+    numbers = held_out_scenes(held_out)
     write_dataset(str(data), arm, {"train": range(trained_on), "val": numbers})
     begun_s = time.perf_counter()
-    train(training(data, epochs=epochs), str(folder / "run"))
+    write_network(folder / "start", _texts(str(data)))
+    train(training(folder / "start", data, epochs=epochs), str(folder / "run"))
     train_s = time.perf_counter() - begun_s
     items = list(read_items(str(data), split="val", tasks=[], sample=0, seed=0))
     network, processor = load_network(str(folder / "run"), device="cpu")
@@ -83,11 +119,28 @@ def learn(arm: Arm, folder: Path, *, trained_on: int, held_out: int, epochs: flo
     return Result(arm=arm, items=items, answers=of_item, scores=scores, train_s=train_s)
 
 
+def held_out_scenes(n: int) -> list[int]:
+    """Numbers of scenes that no arm is trained on."""
+    large = (number for number in count(_FIRST_HELD_OUT) if len(make_scene(number).things) >= _FEWEST)
+    return list(islice(large, n))
+
+
+def _texts(data: str) -> Iterator[str]:
+    """What a tokenizer is made of: every chat has the words of the layout."""
+    yield "\n".join([*get_args(Role), SYSTEM])
+    for item in read_items(data, split="train", tasks=[], sample=1000, seed=0):
+        yield from (turn.content for turn in item.sample.turns)
+
+
 def questions(item: Item) -> Iterator[Chat]:
-    """Every question of a generated sample, by itself if it is the first, after the stored answer else."""
+    """The first question of a generated sample, and that about traces, with the stored answers before it.
+
+    Others about marks are not asked: the answers before them leave fewer marks to choose from.
+    """
     whole = last_question(item)
-    for end in range(1, len(whole.messages) + 1, 2):
-        yield Chat(messages=whole.messages[:end], images=whole.images, action_ids=[], num_crops=whole.num_crops)
+    yield replace(whole, messages=whole.messages[:1])
+    if item.sample.traces:
+        yield whole
 
 
 def _in_batches(ask: partial[list[str]], chats: Sequence[Chat]) -> list[str]:
@@ -96,13 +149,11 @@ def _in_batches(ask: partial[list[str]], chats: Sequence[Chat]) -> list[str]:
 
 def counted(scene: Scene, item: Item, said: Sequence[str]) -> Counts:
     """What the answers about one scene add. A coordinate stands for the mark of the thing that is nearest to it."""
-    stored = [turn for turn in item.sample.turns if turn.role == "assistant"]
-    count = partial(count_answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
-    if item.sample.marks:
-        return added(count(turn.kind, turn.content, answer) for turn, answer in zip(stored, said, strict=True))
-    nearest = nearest_mark(scene, said[0])
-    true, told = (f"Mark: {mark}" if mark else "" for mark in (scene.asked.mark, nearest))
-    return count("grounding", true, told)
+    score = partial(count_answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
+    where = said[0] if item.sample.marks else f"Mark: {nearest_mark(scene, said[0])}"
+    counts = [score("grounding", f"Mark: {scene.things[0].mark}", where)]
+    counts += [score("tom", item.sample.turns[-1].content, answer) for answer in said[1:]]
+    return added(counts)
 
 
 def nearest_mark(scene: Scene, answer: str) -> int | None:
@@ -171,7 +222,7 @@ def measure(scratch: Path, *, trained_on: int, held_out: int, epochs: float, pic
     results = [learn(arm, scratch / arm, trained_on=trained_on, held_out=held_out, epochs=epochs) for arm in ARMS]
     (marked,) = (result for result in results if result.arm == "with")
     way_K2 = mean_motion(range(trained_on))
-    scenes = (make_scene(_FIRST_HELD_OUT + n) for n in range(held_out))
+    scenes = map(make_scene, held_out_scenes(held_out))
     guesses = [guessed(scene, item, way_K2) for scene, item in zip(scenes, marked.items, strict=True)]
     (guess,) = (score for score in summarise(guesses, seed=0) if score.measure == "ade")
     if picture:
@@ -197,7 +248,8 @@ def main() -> None:
     about = machine() | {"threads": str(torch.get_num_threads())}
     print("; ".join(f"{name} {value}" for name, value in about.items()), file=sys.stderr)
     if given.json:
-        told = {"machine": about, "quick": given.quick, "figures": [asdict(figure) for figure in found]}
+        plain = [{**asdict(one), "value": None if math.isnan(one.value) else one.value} for one in found]
+        told = {"machine": about, "quick": given.quick, "figures": plain}
         given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False))
 
 

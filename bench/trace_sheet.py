@@ -54,8 +54,11 @@ def ways_of(item: Item, answer: str, bins: int) -> Ways:
 
 
 def _ways(text: str, size_wh: tuple[int, int], bins: int) -> dict[int, Float]:
-    found = {mark: trace for mark, trace in parse_traces(text).items() if trace.start and trace.future}
-    return {mark: from_bins([trace.start, *trace.future], size_wh, bins) for mark, trace in found.items()}  # type: ignore[list-item]
+    return {
+        mark: from_bins([trace.start, *trace.future], size_wh, bins)
+        for mark, trace in parse_traces(text).items()
+        if trace.start and trace.future
+    }
 
 
 def trace_sheet(shown: Sequence[Ways], *, columns: int, width: int) -> Image.Image:

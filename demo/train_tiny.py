@@ -62,7 +62,7 @@ def main() -> int:
     said = answers(network, processor, [last_question(item) for item in shown], max_new_tokens=_MAX_NEW_TOKENS)
     draw_losses(read_losses(given.run), given.out / "loss.png")
     ways = [ways_of(item, answer, bins) for item, answer in zip(shown, said, strict=True)]
-    trace_sheet(ways, columns=2, width=320).save(given.out / "traces.jpg", quality=88)
+    trace_sheet(ways, columns=2, width=300).save(given.out / "traces.jpg", quality=85)
     print(table(scores))
     share = exact_share(scores)
     print(f"\nexact answers  {share:.1%} of {scores.n_answers}, {REQUIRED:.0%} are wanted")

@@ -29,7 +29,8 @@ PARTS = {"vision": "vision_tower.", "projector": "multi_modal_projector.", "lang
 """the parts of `ModelConfig`, and how the names of their parameters begin"""
 
 _ADAPTER = "default"
-_DRAWN_STD = 0.02
+_LAYER_SCALE = 0.5
+"""of the blocks of the ConvNeXt; timm's 1e-6 takes hundreds of epochs to grow"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,7 +107,7 @@ def start(plan: Blueprint, config: TrainConfig, ranks: Ranks) -> MagmaForCausalL
         for block in _blocks(network):
             block.compile()
     _shard(network, model, ranks)
-    drawn = _drawn_tensors(network, config.seed)
+    drawn = drawn_tensors(network, config.seed)
     if plan.stored is not None:  # what such a folder lacks is an error, but for the adapters
         adapters = {name: tensor for name, tensor in drawn.items() if ".lora_" in name}
         drawn = {**adapters, **_stored_tensors(network, plan.stored)}
@@ -162,7 +163,7 @@ def _stored_tensors(network: MagmaForCausalLM, stored: Mapping[str, StoredTensor
     return {adapted.get(name, name): tensor for name, tensor in stored.items()}
 
 
-def _drawn_tensors(network: MagmaForCausalLM, seed: int) -> dict[str, StoredTensor]:
+def drawn_tensors(network: MagmaForCausalLM, seed: int) -> dict[str, StoredTensor]:
     """First weights of a network, by the rules of its parts."""
     return {
         name: StoredTensor(
@@ -178,13 +179,15 @@ def _drawing(name: str, shape: torch.Size, seed: int) -> Callable[[], Tensor]:
         if name.endswith((".bias", "row_seperator")) or ".lora_B." in name:
             return torch.zeros(shape)
         if name.endswith(".gamma"):
-            return torch.full(shape, 1e-6)  # timm's layer scale
+            return torch.full(shape, _LAYER_SCALE)
         if ".lora_A." in name:
             limit = 1 / math.sqrt(shape[1])
             return torch.empty(shape).uniform_(-limit, limit, generator=generator)
         if len(shape) == 1:
             return torch.ones(shape)  # of a norm
-        return torch.empty(shape).normal_(0, _DRAWN_STD, generator=generator)
+        # at LLaMA-3's width of 4096 about the usual 0.02
+        std = 1 / math.sqrt(math.prod(shape[1:]))
+        return torch.empty(shape).normal_(0, std, generator=generator)
 
     return draw
 

@@ -100,10 +100,10 @@ def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
 
 def test_a_training_that_fails_still_finishes_what_it_had_begun_to_write(tmp_path: Path) -> None:
     made = network(1.0)
-    with pytest.raises(UserError, match="something else"), joined("cpu") as ranks:
-        with Checkpoints(tmp_path, 3, ranks) as checkpoints:
-            checkpoints.save(1, made, torch.optim.AdamW(made.parameters()), {})
-            raise UserError("something else")
+    failing = pytest.raises(UserError, match="something else")
+    with failing, joined("cpu") as ranks, Checkpoints(tmp_path, 3, ranks) as checkpoints:
+        checkpoints.save(1, made, torch.optim.AdamW(made.parameters()), {})
+        raise UserError("something else")
     assert restored(tmp_path, 1) == 1.0
 
 

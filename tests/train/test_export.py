@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.checkpoint import FileSystemReader
 
 from model import load_magma
 from tests.train.small import checkpoints, losses, make_config, stop_after
@@ -39,13 +40,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def test_adapters_with_dropout_go_on_exactly_and_take_little_room(run: Path) -> None:
+def test_adapters_with_dropout_go_on_exactly_and_are_all_that_is_kept_of_their_part(run: Path) -> None:
     assert losses(run) == losses(run.parent / "whole")
     assert losses(run)[-1][1] < losses(run)[0][1]
-    size = sum(file.stat().st_size for file in (run / "checkpoints" / "step-00000004").iterdir())
-    assert size < 0.7 * (run.parent / "start" / "model.safetensors").stat().st_size
-    content = b"".join(file.read_bytes() for file in (run / "checkpoints" / "step-00000004").glob(".metadata"))
-    assert b"lora_A" in content and b"layers.0.mlp.up_proj.base_layer" not in content
+    names = FileSystemReader(run / "checkpoints" / "step-00000004").read_metadata().state_dict_metadata
+    language = [name for name in names if "language_model." in name]
+    assert language and all(".lora_" in name for name in language)
 
 
 def test_only_what_has_an_adapter_is_changed_in_the_language_model(run: Path) -> None:

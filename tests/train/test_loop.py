@@ -1,16 +1,23 @@
 """A training as a whole: stopped and resumed, with what is wrong with its data, its config and its numbers."""
 
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
+import beam_runner
 from model.checkpoint import load_magma
 from schemas.errors import UserError
 from tests.train.small import checkpoints, losses, make_config, make_data, make_start, metrics, stop_after
-from train import report
+from train import loop, report
 from train.loop import train
 
 
@@ -105,8 +112,6 @@ def test_what_says_how_a_training_runs_may_change(
 
 def _mean(run: Path, steps: tuple[int, ...]) -> float:
     """Of the losses of some steps, by their tokens."""
-    import pyarrow.parquet as pq
-
     rows = [row for file in (run / "losses").iterdir() for row in pq.read_table(file).to_pylist()]
     chosen = [row for row in rows if row["step"] + 1 in steps]
     return sum(row["loss"] * row["tokens"] for row in chosen) / sum(row["tokens"] for row in chosen)
@@ -145,8 +150,6 @@ def test_a_weight_that_is_no_number_stops_at_the_first_step(folder: Path, tmp_pa
 def test_a_training_whose_loss_explodes_keeps_its_last_good_checkpoint(
     folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from train import loop
-
     real = loop._losses
     calls = 0
 
@@ -179,10 +182,6 @@ def test_bad_samples_are_counted_and_skipped(folder: Path, tmp_path: Path, capfd
 def test_too_many_bad_samples_stop_the_training_with_their_reasons(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functools import partial
-
-    from train import loop
-
     dataset = make_data(tmp_path / "data")
     for damaged in (tmp_path / "data" / "shards").glob("train-*.tar"):
         damaged.write_bytes(b"\x01" * damaged.stat().st_size)
@@ -247,3 +246,70 @@ def test_bfloat16_learns_as_well(folder: Path, whole: Path, tmp_path: Path) -> N
     train(make_config(folder, model=model, optimiser={"state": "bfloat16"}), str(tmp_path))
     assert [loss for _, loss in losses(tmp_path)] == pytest.approx([loss for _, loss in losses(whole)], rel=0.02)
     assert {tensor.dtype for tensor in weights(tmp_path / "export").values()} == {torch.bfloat16}
+
+
+@contextmanager
+def full_after(monkeypatch: pytest.MonkeyPatch, size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes once the steps begin, as if the disk were full then."""
+    before, real = resource.getrlimit(resource.RLIMIT_FSIZE), loop._steps
+
+    def limited(*given: object) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_steps", limited)
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("size", "what"), [(200_000, "step-00000004"), (1500, "metrics.jsonl")])
+def test_a_full_disk_is_one_line_and_harms_nothing_that_is_saved(
+    folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, what: str
+) -> None:
+    config = make_config(folder)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 2)
+        train(config, str(tmp_path))
+    with full_after(monkeypatch, size), pytest.raises(UserError) as told:
+        train(config, str(tmp_path))
+    assert re.fullmatch(rf"--out: \S*{what}\S* can't be written: (rank 0: )?File too large; .*", str(told.value))
+    assert checkpoints(tmp_path) == ["step-00000002"]
+    train(config, str(tmp_path))
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_an_export_without_room_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = loop._exported
+
+    def limited(*given: object) -> object:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            return real(*given)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    monkeypatch.setattr(loop, "_exported", limited)
+    with pytest.raises(UserError, match=r"--out: .*export can't be written: .*"):
+        train(make_config(folder, steps=1), str(tmp_path))
+    assert checkpoints(tmp_path) == ["step-00000001"]
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_the_losses_of_samples_are_what_preview_sorts_by(folder: Path, whole: Path, tmp_path: Path, capfd) -> None:
+    rows = [row for file in (whole / "losses").iterdir() for row in pq.read_table(file).to_pylist()]
+    assert len(rows) == 16
+    assert len({(row["key"], row["step"]) for row in rows}) == 16
+    for line in metrics(whole):
+        step = [row for row in rows if row["step"] == line["step"] - 1]
+        assert len(step) == 4
+        assert sum(row["loss"] * row["tokens"] for row in step) / sum(row["tokens"] for row in step) == pytest.approx(
+            line["loss"], rel=1e-6
+        )
+    sheet = tmp_path / "sheet.png"
+    words = ["preview", str(folder / "data"), "--sort", "loss", "--join", str(whole / "losses"), "--png", str(sheet)]
+    assert beam_runner.main([*words, "--sample", "4"]) == 0, capfd.readouterr().err
+    assert sheet.stat().st_size > 1000
