@@ -15,7 +15,7 @@ Number = Literal["float32", "bfloat16"]
 
 
 class DatasetConfig(Config):
-    """A dataset of the mixture, or the samples of one for some tasks; the same `path` may stand in it more than once."""
+    """A dataset of the mixture, or its samples for some tasks; the same `path` may stand in it more than once."""
 
     path: str
     """folder or URL that `somtom run` wrote"""

@@ -59,7 +59,7 @@ def test_the_exported_model_is_what_was_trained(folder: Path, whole: Path) -> No
     assert processor.max_length == 512
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_training_that_is_stopped_and_goes_on_is_the_one_that_was_not(
     folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, capfd
 ) -> None:
@@ -97,6 +97,7 @@ def test_a_config_that_does_not_fit_the_training_names_what_changed_and_harms_no
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_what_says_how_a_training_runs_may_change(
     folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +234,9 @@ def test_all_frozen_is_refused(folder: Path, tmp_path: Path) -> None:
         train(make_config(folder, model=parts), str(tmp_path))
 
 
-@pytest.mark.parametrize("model", [{"checkpointing": True}, {"attention": "eager"}])
+@pytest.mark.parametrize(
+    "model", [{"checkpointing": True}, pytest.param({"attention": "eager"}, marks=pytest.mark.slow)]
+)
 def test_how_it_is_computed_does_not_change_the_losses(folder: Path, whole: Path, tmp_path: Path, model: dict) -> None:
     config = make_config(folder, model=model, run={"sample_losses": False, "save_every": 100})
     train(config, str(tmp_path))
@@ -241,6 +244,7 @@ def test_how_it_is_computed_does_not_change_the_losses(folder: Path, whole: Path
     assert not (tmp_path / "losses").exists()
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_well(folder: Path, whole: Path, tmp_path: Path) -> None:
     model = {"compute": "bfloat16", "weights": "bfloat16"}
     train(make_config(folder, model=model, optimiser={"state": "bfloat16"}), str(tmp_path))
@@ -265,7 +269,9 @@ def full_after(monkeypatch: pytest.MonkeyPatch, size: int) -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize(("size", "what"), [(200_000, "step-00000004"), (1500, "metrics.jsonl")])
+@pytest.mark.parametrize(
+    ("size", "what"), [(200_000, "step-00000004"), pytest.param(1500, "metrics.jsonl", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_is_one_line_and_harms_nothing_that_is_saved(
     folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, what: str
 ) -> None:
