@@ -46,7 +46,7 @@ demo: setup
 demo-train: .venv/dev
 	rm -rf $(TRAINED)
 	$(BIN)/somtom run demo/train.yaml --out $(TRAINED)/data
-	$(BIN)/somtom train tiny data.mixture.0.path=$(TRAINED)/data epochs=60 model.tile_px=192 optimiser.lr=2e-3 \
+	$(BIN)/somtom train tiny data.mixture.0.path=$(TRAINED)/data epochs=60 model.tile_px=128 optimiser.lr=2e-3 \
 		--out $(TRAINED)/run
 	$(BIN)/python -m demo.train_tiny $(TRAINED)/data $(TRAINED)/run --out $(TRAINED)
 

@@ -194,6 +194,7 @@ def _eval(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    _check_train_extra()
     from train.config import load_config
     from train.loop import train
 

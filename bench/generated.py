@@ -1,7 +1,7 @@
 """A world to learn marks and traces in: coloured shapes on textured ground, with tails that tell where they will go.
 
-A scene is a function of its number. The questions are answered from the picture alone: which thing has which colour,
-which number lies on it, and that a thing goes away from its tail, the faster the longer that is.
+A scene is a function of its number. The questions are answered from the picture alone: which thing has a tail, which
+number lies on it, and that it goes away from its tail, the faster the longer that is.
 Letters: H height, W width, K positions of a way, the thing's own place first. Places are in pixels.
 """
 
@@ -105,32 +105,30 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """`things` in the order in which they are asked about."""
+    """The first of the `things` is about to move, the others stand still."""
 
     number: int
     things: tuple[Thing, ...]
 
 
 def make_scene(number: int) -> Scene:
-    """One to five things of different colours; one or two of them move, and stay in the picture."""
+    """One to five things of different colours; one of them moves, and stays in the picture."""
     rng = keys.rng_for(0, str(number), "scene")
     n_things = int(rng.integers(1, _MOST + 1))
     places = _places(n_things, rng)
     colours, shapes = rng.permutation(list(_COLOURS)), rng.choice(list(_SHAPES), n_things)
     ids = rng.permutation(_IDS)[:n_things] + 1
-    n_moving = int(rng.integers(1, 3))
     things = tuple(
         Thing(
             mark=int(mark),
             colour=str(colour),
             shape=str(shape),
             xy=xy,
-            step_xy=_step(xy, rng) if n < n_moving else (0.0, 0.0),
+            step_xy=(0.0, 0.0) if n else _step(xy, rng),
         )
         for n, (mark, colour, shape, xy) in enumerate(zip(ids, colours[:n_things], shapes, places, strict=True))
     )
-    order = rng.permutation(n_things).tolist()
-    return Scene(number=number, things=tuple(things[n] for n in order))
+    return Scene(number=number, things=things)
 
 
 def _places(n: int, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -190,7 +188,7 @@ def _fill(image_HW3: Pixels, outline_N2: Float, colour: Colour) -> None:
 
 
 def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> FinishedSample:
-    """The sample of a scene. Both arms are asked where each thing is; `with` also where marks will be."""
+    """The sample of a scene. Both arms are asked which thing will move; `with` also where its mark will be."""
     uri = f"scene-{scene.number:06d}.png"
     record = keys.record_key(_CONFIG.dataset, uri)
     with_marks = arm == "with"
@@ -202,7 +200,7 @@ def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> Fin
         images=[Image(member=MARKED_MEMBER, role="marked" if with_marks else "frame", width=SIDE, height=SIDE)],
         turns=[*_grounding(scene, with_marks), *(_traced(scene, templates) if with_marks else ())],
         marks=marks,
-        targets=[Target(mark=thing.mark if with_marks else -1, xy=list(thing.xy)) for thing in scene.things],
+        targets=[Target(mark=scene.things[0].mark if with_marks else -1, xy=list(scene.things[0].xy))],
         traces=[_trace(thing) for thing in scene.things if thing.moves] if with_marks else [],
         source=Source(dataset=_CONFIG.dataset, uri=uri, record_key=record, record_id=uri, licence="MIT"),
         provenance=_provenance(),
@@ -230,13 +228,14 @@ def _trace(thing: Thing) -> Trace:
     return Trace(mark=thing.mark, times_s=times_s, xy=thing.way_K2().tolist(), visible=[True] * len(times_s))
 
 
-def _grounding(scene: Scene, with_marks: bool) -> Iterator[Turn]:
-    for number, thing in enumerate(scene.things):
-        image = "" if number else "<image>\n"
-        x, y = (value / SIDE for value in thing.xy)
-        answer = f"Mark: {thing.mark}." if with_marks else f"Coordinate: ({x:.2f}, {y:.2f})."
-        yield Turn(role="user", kind="grounding", content=f"{image}Where is the {thing.name}?")
-        yield Turn(role="assistant", kind="grounding", content=answer)
+def _grounding(scene: Scene, with_marks: bool) -> list[Turn]:
+    thing = scene.things[0]
+    x, y = (value / SIDE for value in thing.xy)
+    answer = f"Mark: {thing.mark}." if with_marks else f"Coordinate: ({x:.2f}, {y:.2f})."
+    return [
+        Turn(role="user", kind="grounding", content="<image>\nWhich thing is about to move?"),
+        Turn(role="assistant", kind="grounding", content=answer),
+    ]
 
 
 def _traced(scene: Scene, templates: Templates) -> list[Turn]:

@@ -41,7 +41,7 @@ from train.start import drawn_tensors
 from transforms.prompts import tom_answer
 from transforms.traces import to_bins
 
-_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 8.0
+_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 12.0
 _FIRST_HELD_OUT = 2_000_000
 """number of the first scene of split val: none of them is trained on"""
 _FEWEST = 3
@@ -94,7 +94,7 @@ def training(network: Path, data: Path, *, epochs: float) -> TrainConfig:
         epochs=epochs,
         model=ModelConfig(start=str(network), compute="float32", checkpointing=False),
         data=DataConfig(mixture=[DatasetConfig(path=str(data))], max_length=512, row_length=1024),
-        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.95), schedule="cosine", warmup=0.05),
+        optimiser=OptimiserConfig(lr=1e-3, betas=(0.9, 0.95), schedule="cosine", warmup=0.05),
         run=RunConfig(workers=1, log_every=50, save_every=1_000_000, sample_losses=False, device="cpu"),
     )
 
@@ -133,10 +133,7 @@ def _texts(data: str) -> Iterator[str]:
 
 
 def questions(item: Item) -> Iterator[Chat]:
-    """The first question of a generated sample, and that about traces, with the stored answers before it.
-
-    Others about marks are not asked: the answers before them leave fewer marks to choose from.
-    """
+    """The two questions of a generated sample: which thing moves, and where to, with the stored answer to the first."""
     whole = last_question(item)
     yield replace(whole, messages=whole.messages[:1])
     if item.sample.traces:

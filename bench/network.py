@@ -10,7 +10,6 @@ through transformers' forward pass, with as many positions of text alone. On a G
 
 import argparse
 import json
-import resource
 import shlex
 import sys
 import time
@@ -24,14 +23,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.report import Figure, as_json, machine, seconds_of, spread, table
+from bench.report import Figure, as_json, machine, spread, table
 from model.config import SIZES, MagmaConfig
 from model.describe import Description, describe
 from model.magma import MagmaForCausalLM
 from model.merge import IGNORED
+from train.speed import finish, peak_flops, peak_memory
 
-_PEAKS = (("H100 PCIe", 756e12), ("H100", 989e12), ("H200", 989e12), ("A100", 312e12))
-"""what a GPU's name holds, and its dense products in bf16 per second; the first that fits counts"""
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -60,7 +58,9 @@ def measure(scratch: Path, quick: bool) -> Iterator[Figure]:
 
 def measure_work(work: Work) -> Iterator[Figure]:
     """The two networks in turn, `repeats` times."""
-    dtype, peak, peak_of = _best(work)
+    device = torch.device(work.device)
+    dtype = work.dtype or (torch.bfloat16 if _on_gpu(work.device) else torch.float32)
+    peak, peak_of = peak_flops(device, dtype)
     config = SIZES[work.size]()
     told = describe(config, name=work.size, images_wh=[work.image_wh], text_tokens=work.text_tokens, batch=work.batch)
     model = random_magma(config, work.device, dtype).train()
@@ -74,11 +74,11 @@ def measure_work(work: Work) -> Iterator[Figure]:
         "llama": partial(_step, model.language_model, text),
     }
     times: dict[str, list[float]] = {name: [] for name in networks}
-    memory = dict.fromkeys(networks, 0)
+    memory = dict.fromkeys(networks, 0.0)
     for repeat in range(-work.warm_up, work.repeats):
         for name, step in networks.items():
             model.zero_grad(set_to_none=True)
-            seconds, taken = _timed(step, work.device)
+            seconds, taken = _timed(step, device)
             memory[name] = max(memory[name], taken)
             if repeat >= 0:
                 times[name].append(seconds)
@@ -90,7 +90,7 @@ def _figures(
     dtype: torch.dtype,
     told: Description,
     times: dict[str, list[float]],
-    memory: dict[str, int],
+    memory: dict[str, float],
     peak: float,
     peak_of: str,
 ) -> Iterator[Figure]:
@@ -127,7 +127,7 @@ def _figures(
     yield _memory_figure(how, work, dtype, told, memory)
 
 
-def _memory_figure(how: str, work: Work, dtype: torch.dtype, told: Description, memory: dict[str, int]) -> Figure:
+def _memory_figure(how: str, work: Work, dtype: torch.dtype, told: Description, memory: dict[str, float]) -> Figure:
     cost = told.memory
     activations = cost.activations_checkpointed if work.checkpointing else cost.activations
     # of a formula for bf16; in float32 nearly all of it doubles
@@ -139,7 +139,7 @@ def _memory_figure(how: str, work: Work, dtype: torch.dtype, told: Description, 
         topic="network",
         what=f"{how}: peak memory{whole}",
         shown=shown,
-        value=float(memory["ours"]),
+        value=memory["ours"],
         bound=f"{expected / 1e9:.2f} GB: weights, gradients and activations by model.describe",
     )
 
@@ -183,42 +183,19 @@ def _step(network: nn.Module, inputs: dict[str, Any]) -> None:
     network(**inputs).loss.backward()
 
 
-def _timed(step: Callable[[], Any], device: str) -> tuple[float, int]:
+def _timed(step: Callable[[], Any], device: torch.device) -> tuple[float, float]:
     """Seconds, and the most bytes that were taken: on a GPU of this step, on a CPU by the process so far."""
-    if not _on_gpu(device):
-        return seconds_of(step), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
+    finish(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
     step()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - start, torch.cuda.max_memory_allocated(device)
+    finish(device)
+    return time.perf_counter() - start, peak_memory(device)
 
 
 def _on_gpu(device: str) -> bool:
     return torch.device(device).type == "cuda"
-
-
-def _best(work: Work) -> tuple[torch.dtype, float, str]:
-    """The type of numbers to work in, the most FLOP/s that the device does with them, and where that is from."""
-    if _on_gpu(work.device):
-        name = torch.cuda.get_device_name(work.device)
-        peak = next((flops for part, flops in _PEAKS if part in name), None)
-        if peak is None or work.dtype == torch.float32:
-            dtype = work.dtype or torch.bfloat16
-            rate = matmul_rate(work.device, dtype, 8192)
-            return dtype, rate, f"{rate / 1e12:.0f} TFLOP/s, measured of a matrix product on {name}"
-        return torch.bfloat16, peak, f"{peak / 1e12:.0f} TFLOP/s, of {name}"
-    dtype = work.dtype or torch.float32
-    rate = matmul_rate(work.device, dtype, 2048)
-    return dtype, rate, f"{rate / 1e9:.0f} GFLOP/s, measured of a matrix product, threads: {torch.get_num_threads()}"
-
-
-def matmul_rate(device: str, dtype: torch.dtype, side: int) -> float:
-    """FLOP/s of a product of two square matrices, the best of several."""
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    seconds = [_timed(lambda: left @ right, device)[0] for _ in range(6)]
-    return 2 * side**3 / min(seconds)
 
 
 def _work() -> tuple[Work, Path | None]:

@@ -10,7 +10,6 @@ Then a few steps are profiled, and the costliest kernels named. On a GPU, with t
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -37,7 +36,7 @@ from train.optimiser import build_optimiser
 from train.packing import pack
 from train.ranks import Ranks, joined
 from train.report import StepFigures
-from train.speed import StepCost, finish, peak_flops, step_cost
+from train.speed import StepCost, finish, peak_flops, peak_memory, step_cost
 
 _PROFILED = 3
 _COSTLIEST = 3
@@ -64,7 +63,7 @@ def measure_training(config: TrainConfig, *, steps: int, warm_up: int) -> Iterat
                     figures.append(take_step(training, data, log))
                 else:
                     take_step(training, data, log)
-            memory = _memory(ranks.device)
+            memory = peak_memory(ranks.device)
             costs = _costliest(training, batches, log)
         del training
         _forget(ranks.device)
@@ -142,7 +141,7 @@ class _Text(nn.Module):
 
 
 def _text_loop(
-    network_config: MagmaConfig, config: TrainConfig, ranks: Ranks, lengths: Sequence[Sequence[int]], warm_up: int
+    network_config: MagmaConfig, config: TrainConfig, ranks: Ranks, lengths: list[list[int]], warm_up: int
 ) -> list[tuple[int, int, float]]:
     """Steps on random text in rows of these lengths: positions, pairs and seconds of each."""
     network = _text_network(network_config, config, ranks)
@@ -182,12 +181,6 @@ def _text_network(network_config: MagmaConfig, config: TrainConfig, ranks: Ranks
         for parameter in network.parameters():
             parameter.normal_(0, 0.02)
     return network
-
-
-def _memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _forget(device: torch.device) -> None:

@@ -59,10 +59,13 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        """Finishes what is under way when the training has failed, unless that is what fails."""
-        if kind is not None and issubclass(kind, UserError):
-            with suppress(UserError):
-                self.settle()
+        """Names a checkpoint that is whole when the training has failed; waits for one where no rank is lost."""
+        if kind is not None:
+            with suppress(UserError, RuntimeError):
+                if issubclass(kind, UserError):
+                    self.settle()
+                else:
+                    self.poll()
 
     def save(self, step: int, network: nn.Module, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
         """Begins to write; the network may learn on at once. Waits for the one before, if that is still being written.

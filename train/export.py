@@ -71,7 +71,10 @@ def _export_checkpoint(run: Path, step: int | None, folder: Path | None) -> Path
         )
     folder = folder or run / f"export-{chosen}"
     with joined("cpu") as ranks:
-        plan = blueprint(config.model, config.data.max_length, list, run / "processor")
+        # the way to attend changes no weight, and may not be at hand here
+        plan = blueprint(
+            config.model.model_copy(update={"attention": ""}), config.data.max_length, list, run / "processor"
+        )
         network = start(plan, config, ranks)
         restore(run, chosen, network)
         export(network, plan.processor, config, folder, ranks)

@@ -3,7 +3,8 @@
 Letters: N samples that were chosen, in the order of the index: by shard, and by place within it.
 """
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +27,13 @@ _BATCH_ROWS = 65_536
 class Index:
     """Where the chosen samples of a dataset lie: 20 bytes for each, so that tens of millions fit in memory.
 
-    `shards`: names of the tars; `datasets`: what the samples say that they are of (`source.dataset`), sorted.
+    `shards`: names of the tars.
     """
 
     shards: tuple[str, ...]
     shard_N: npt.NDArray[np.int32]
     offset_N: npt.NDArray[np.int64]
     size_N: npt.NDArray[np.int64]
-    datasets: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.shard_N)
@@ -47,6 +47,16 @@ def read_index(config: DatasetConfig) -> Index:
         with _opened(config.path) as file:
             raise UserError(_nothing_left(file, config))
     return index
+
+
+def digest(indexes: Sequence[Index]) -> str:
+    """16 hex digits over the samples and their places: other data, or in another order, give others."""
+    hashed = hashlib.sha256()
+    for index in indexes:
+        hashed.update(repr(index.shards).encode())
+        for column in (index.shard_N, index.offset_N, index.size_N):
+            hashed.update(np.ascontiguousarray(column).data)
+    return hashed.hexdigest()[:16]
 
 
 def epoch_order(n: int, *, seed: int, key: str, epoch: int, block: int, window: int) -> npt.NDArray[np.integer[Any]]:
@@ -76,7 +86,7 @@ def _opened(path: str) -> Iterator[pq.ParquetFile]:
         fs, inner = fsspec.core.url_to_fs(uri)
         with (
             fs.open(inner, "rb") as source,
-            pq.ParquetFile(source, read_dictionary=["split", "shard", "dataset"]) as file,
+            pq.ParquetFile(source, read_dictionary=["split", "shard"]) as file,
         ):
             yield file
     except FileNotFoundError as error:
@@ -95,9 +105,8 @@ def _chosen(file: pq.ParquetFile, config: DatasetConfig) -> Index:
     # memory is taken only where it is written to: what is not chosen costs none
     shard_N, offset_N, size_N = (np.empty(n, dtype=kind) for kind in (np.int32, np.int64, np.int64))
     numbers: dict[str, int] = {}
-    datasets: set[str] = set()
     end = 0
-    columns = ["split", "shard", "offset", "size", "dataset", *(["tasks"] if config.tasks else [])]
+    columns = ["split", "shard", "offset", "size", *(["tasks"] if config.tasks else [])]
     for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
         kept = batch.filter(_wanted(batch, config))
         if config.limit:
@@ -105,17 +114,10 @@ def _chosen(file: pq.ParquetFile, config: DatasetConfig) -> Index:
         place = slice(end, end + kept.num_rows)
         shard_N[place] = _numbered(kept["shard"], numbers)
         offset_N[place], size_N[place] = kept["offset"].to_numpy(), kept["size"].to_numpy()
-        datasets.update(pc.unique(kept["dataset"].cast(pa.string())).to_pylist())
         end = place.stop
         if config.limit and end == config.limit:
             break
-    return Index(
-        shards=tuple(numbers),
-        shard_N=shard_N[:end],
-        offset_N=offset_N[:end],
-        size_N=size_N[:end],
-        datasets=tuple(sorted(datasets)),
-    )
+    return Index(shards=tuple(numbers), shard_N=shard_N[:end], offset_N=offset_N[:end], size_N=size_N[:end])
 
 
 def _wanted(batch: pa.RecordBatch, config: DatasetConfig) -> pa.BooleanArray:

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from model.processor import MagmaProcessor, Sample
 from schemas.errors import UserError
 from schemas.training import DatasetConfig, TrainConfig
-from train.index import read_index
+from train.index import digest, read_index
 from train.mixture import Draw, Mixture, make_mixture, total_steps
 from train.packing import Prepared
 from train.preparing import Bad, PassedOver, Settings, prepare
@@ -69,17 +69,17 @@ class _Sent:
 class Loader:
     """Iterating gives a rank's part of step after step without end, from `step` on. A context manager.
 
-    `n_samples` of the mixture, `total_steps` of the training, `datasets`: names that samples give as their dataset,
-    `warnings`: lines for the user. UserError for data that can't be used.
+    `n_samples` of the mixture, `total_steps` of the training, `digest` of the indexes, `warnings`: lines for the user.
+    UserError for data that can't be used.
     """
 
     def __init__(self, config: TrainConfig, processor: MagmaProcessor, *, rank: int, ranks: int, step: int = 0) -> None:
         if config.batch < ranks:
             raise UserError(f"batch: {config.batch} samples are too few for {ranks} processes; give {ranks} or more")
         indexes = [read_index(dataset) for dataset in config.data.mixture]
+        self.digest = digest(indexes)
         self.n_samples = sum(len(index) for index in indexes)
         self.total_steps = total_steps(config, self.n_samples)
-        self.datasets = sorted({name for index in indexes for name in index.datasets})
         self.warnings = list(_warnings(config, processor, self.n_samples))
         self._step = step
         self._n_items = len(range(rank, config.batch, ranks))
@@ -132,7 +132,7 @@ def read_ahead(
         # neither CUDA nor the threads of fsspec live on in a forked process; the server's imports do
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
-        with _one_thread():
+        with _one_thread(), _not_stopped():
             forkserver.ensure_running()
         options = {"multiprocessing_context": context, "prefetch_factor": prefetch, "worker_init_fn": _begin}
     made: DataLoader[Made] = DataLoader(
@@ -224,7 +224,8 @@ def _as_it_is(made: Made) -> Made:
 
 def _begin(worker: int) -> None:
     """What a worker does first; torch has one thread in it already."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the process that trains, which ends this one
+    for number in (signal.SIGINT, signal.SIGTERM):  # to the process that trains, which ends this one
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -248,6 +249,16 @@ def _one_thread() -> Iterator[None]:
         for name in _ONE_THREAD:
             os.environ.pop(name)
             os.environ.update({name: before[name]} if name in before else {})
+
+
+@contextmanager
+def _not_stopped() -> Iterator[None]:
+    """Processes that start now ignore SIGTERM, which torchrun and Slurm send to all: a training still reads to stop."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _allow_open_files(n: int) -> None:

@@ -7,6 +7,7 @@ RUN/checkpoints/    to go on from                     RUN/export/         the tr
 
 import fcntl
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from schemas.training import TrainConfig
 from train.checkpoints import Checkpoints, explained, latest, read_state, restore
 from train.config import CONFIG, config_differences, saved_config
 from train.export import export
+from train.index import read_index
 from train.loader import Loader, StepData
 from train.losses import LossLog, sums_by_sample
 from train.optimiser import build_optimiser, rate_factor, set_learning_rate
@@ -74,10 +76,13 @@ def train(config: TrainConfig, out: str) -> Path:
     run = Path(out).absolute()
     with joined(config.run.device) as ranks, _named(ranks), _held(run, ranks):
         _check_config(config, run)
+        for dataset in config.data.mixture:
+            read_index(dataset)  # a mistake there is told before billions of weights are read
         training = begin(config, run, ranks)
         step = _resumed(training, run)
         with Loader(config, training.processor, rank=ranks.rank, ranks=ranks.count, step=step) as loader:
             training.steps = loader.total_steps
+            _check_data(loader, run, step)
             _write_config(config, run, ranks)
             _tell(ranks, [*loader.warnings, _begins(training, loader, step)])
             with Checkpoints(run, config.run.keep, ranks) as checkpoints, stopping(tells=ranks.is_first) as is_asked:
@@ -118,9 +123,10 @@ def _steps(training: Training, loader: Loader, checkpoints: Checkpoints, run: Pa
             if stop or step == training.steps or step % config.run.save_every == 0:
                 if config.run.sample_losses:
                     log.write(step)
-                state = {"read": training.read, "bad": training.bad, "ranks": ranks.count}
+                state = {"read": training.read, "bad": training.bad, "data": loader.digest}
                 checkpoints.save(step, training.network, training.optimiser, state)
         checkpoints.settle()
+        ranks.wait()  # who starts ranks may kill all once one has ended: the checkpoint has its name by now
     if step < training.steps:
         raise KeyboardInterrupt
 
@@ -174,10 +180,7 @@ def take_step(training: Training, data: StepData, log: LossLog) -> StepFigures:
 
 def _losses(network: MagmaForCausalLM, row: Row, device: torch.device) -> Tensor:
     """The loss of every supervised token of a row, in reading order."""
-    inputs = {
-        name: getattr(row, name).to(device, non_blocking=True)
-        for name in ("input_ids", "position_ids", "labels", "pixel_values")
-    }
+    inputs = {name: getattr(row, name).to(device) for name in ("input_ids", "position_ids", "labels", "pixel_values")}
     out = network(**inputs, image_sizes=row.image_sizes, loss_reduction="none", black_image=True, use_cache=False)
     losses_n: Tensor = out.loss
     return losses_n
@@ -236,15 +239,17 @@ def _seed(seed: int, step: int, rank: int) -> None:
 def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
     """What is trained; the first rank makes it and writes its processor, the others read that."""
     folder = run / "processor"
+    # without a config what is there is of a training which never began, maybe of other data
+    is_new = not (run / CONFIG).exists()
 
     def made(kept: Path | None) -> Blueprint:
         return blueprint(config.model, config.data.max_length, lambda: sample_texts(config), kept)
 
     if ranks.is_first:
-        # without a config it is that of a training which never began, maybe of other data
-        plan = made(folder if (run / CONFIG).exists() else None)
-        with explained(folder):
-            plan.processor.save_pretrained(folder)
+        plan = made(None if is_new else folder)
+        if is_new:
+            with explained(folder):
+                plan.processor.save_pretrained(folder)
     ranks.wait()
     return plan if ranks.is_first else made(folder)
 
@@ -283,6 +288,15 @@ def _resumed(training: Training, run: Path) -> int:
     return step
 
 
+def _check_data(loader: Loader, run: Path, step: int) -> None:
+    """UserError where the samples are others than those of the steps that are done."""
+    if step and read_state(run, step).get("data") != loader.digest:
+        raise UserError(
+            "data.mixture: the datasets hold other samples, or in another order, than when this training began; put "
+            "them back as they were, or choose another --out"
+        )
+
+
 def _begins(training: Training, loader: Loader, step: int) -> str:
     parameters = [one for one in training.network.parameters() if one.requires_grad]
     return (
@@ -293,8 +307,17 @@ def _begins(training: Training, loader: Loader, step: int) -> str:
 
 
 def _exported(training: Training, run: Path) -> Path:
-    folder = run / "export"
-    export(training.network, training.processor, training.config, folder, training.ranks)
+    """Writes the model beside an older one, then takes that one's place."""
+    folder, partial = run / "export", run / ".export"
+    if training.ranks.is_first:
+        shutil.rmtree(partial, ignore_errors=True)
+    export(training.network, training.processor, training.config, partial, training.ranks)
+    if training.ranks.is_first:
+        with explained(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.replace(folder)
+    training.ranks.wait()
     _tell(training.ranks, [f"model: {folder}"])
     return folder
 
@@ -332,6 +355,8 @@ def _held(run: Path, ranks: Ranks) -> Iterator[None]:
             raise UserError(
                 f"--out: {run} is in use by another training; stop that first, or choose another"
             ) from error
+        except OSError as error:  # of a shared disk that knows no locks
+            _tell(ranks, [f"--out: {run} can't be locked ({error.strerror}); let no second training write there"])
         yield
     finally:
         os.close(handle)

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from model.magma import MagmaForCausalLM
 from schemas.training import ModelConfig, OptimiserConfig, TrainConfig
 from train.start import PARTS
 
@@ -21,7 +20,7 @@ _CHUNK = 1 << 24
 """numbers that are updated at a time in float32: of a whole embedding they would take gigabytes"""
 
 
-def build_optimiser(network: MagmaForCausalLM, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW with a group for each part that learns, its matrices apart from all else (weight decay)."""
     optimiser = config.optimiser
     groups = list(_groups(network, config.model, optimiser))
@@ -31,7 +30,7 @@ def build_optimiser(network: MagmaForCausalLM, config: TrainConfig) -> torch.opt
     return RoundedAdamW(groups, state=getattr(torch, optimiser.state), **options)
 
 
-def _groups(network: MagmaForCausalLM, model: ModelConfig, optimiser: OptimiserConfig) -> Iterator[dict[str, Any]]:
+def _groups(network: nn.Module, model: ModelConfig, optimiser: OptimiserConfig) -> Iterator[dict[str, Any]]:
     for part, prefix in PARTS.items():
         named = [(name, one) for name, one in network.named_parameters() if name.startswith(prefix)]
         learning = [one for _, one in named if one.requires_grad]
@@ -69,6 +68,14 @@ class RoundedAdamW(torch.optim.Optimizer):
     def __init__(self, params: Iterable[dict[str, Any]], *, state: torch.dtype, **options: Any) -> None:
         super().__init__(params, {"weight_decay": 0.0, **options})
         self._state_dtype = state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over moments in the type they come in; torch's own turns them into that of the weights."""
+        super().load_state_dict({**state_dict, "state": {}})
+        for mine, theirs in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            for parameter, name in zip(mine["params"], theirs["params"], strict=True):
+                if name in state_dict["state"]:
+                    self.state[parameter] = dict(state_dict["state"][name])
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

@@ -1,6 +1,7 @@
 """The processes that train together: torchrun's, Slurm's, or this one alone. What they agree on goes over CPUs."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,12 +58,17 @@ class Ranks:
 def joined(device: str) -> Iterator[Ranks]:
     """Meets the other ranks that the environment names (RANK, WORLD_SIZE, …); alone where it names none.
 
-    `device`: "cpu", "cuda", or "" for GPUs where there are some. UserError where there is no such device, and where
-    another rank is lost on the way.
+    `device`: "cpu", "cuda", or "" for GPUs where there are some. UserError where there is no such device, where
+    its memory does not suffice, and where another rank is lost on the way.
     """
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if kind == "cuda":
+        if "LOCAL_RANK" not in os.environ and "RANK" in os.environ and torch.cuda.device_count() > 1:
+            raise UserError(
+                "LOCAL_RANK: is not set, so that all ranks of this machine would take its first GPU; start them with "
+                "torchrun, or set it to 0, 1, … on each machine"
+            )
         if local_rank >= torch.cuda.device_count():
             raise UserError(
                 f"run.device: rank {local_rank} of this machine has no GPU of its own, there are "
@@ -70,11 +76,17 @@ def joined(device: str) -> Iterator[Ranks]:
             )
         torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
+    own = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     _meet(backend)
+    count = dist.get_world_size()
     try:
-        count = dist.get_world_size()
-        own = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
         yield Ranks(rank=dist.get_rank(), count=count, device=own, mesh=init_device_mesh(kind, (count,)))
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"run.device: the memory of {own} is full: {str(error).partition('. ')[0]}; more GPUs share more of it; or "
+            "begin anew with a shorter data.row_length, model.checkpointing=true, or bfloat16 as model.weights and "
+            "optimiser.state"
+        ) from error
     except RuntimeError as error:
         if not any(sign in str(error) for sign in _LOST_PEER):
             raise
@@ -82,7 +94,9 @@ def joined(device: str) -> Iterator[Ranks]:
             "another rank has ended: its own messages say why; the same command goes on from the last checkpoint"
         ) from error
     finally:
-        dist.destroy_process_group()
+        # after a failure others may be waiting where this one never comes: it would wait for them; the process ends
+        if count == 1 or sys.exc_info()[0] is None:
+            dist.destroy_process_group()
 
 
 def _meet(backend: str) -> None:

@@ -5,7 +5,6 @@ A training that goes on from a checkpoint takes back what the steps after it had
 
 import importlib.util
 import json
-import resource
 import sys
 import uuid
 from collections import Counter
@@ -20,7 +19,7 @@ from schemas.errors import UserError
 from schemas.training import TrainConfig
 from train.checkpoints import explained
 from train.ranks import Ranks
-from train.speed import StepCost, peak_flops
+from train.speed import StepCost, peak_flops, peak_memory
 
 Metrics = dict[str, float]
 
@@ -123,9 +122,8 @@ class Report:
                 )
             ]
         )
-        seconds, waited_s, memory = ranks.most(
-            [sum(one.seconds for one in since), sum(one.waited_s for one in since), self._memory()]
-        )
+        spent_s, idle_s = sum(one.seconds for one in since), sum(one.waited_s for one in since)
+        seconds, waited_s, memory = ranks.most([spent_s, idle_s, peak_memory(ranks.device)])
         work = self.cost.of(tiles=tiles, positions=positions, pairs=pairs, supervised=sum(tokens.values()))
         places = ranks.count * sum(one.rows for one in since) * self.config.data.row_length
         metrics = {
@@ -150,11 +148,6 @@ class Report:
                     {kind: losses[kind] for kind in chosen}, {kind: tokens[kind] for kind in chosen}
                 )
         return metrics
-
-    def _memory(self) -> float:
-        if self.ranks.device.type == "cuda":
-            return float(torch.cuda.max_memory_allocated(self.ranks.device))
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _step_of(line: str) -> int:

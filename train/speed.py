@@ -1,5 +1,6 @@
 """How much work a step is, by the network's own products, and how much the device could do."""
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     work()
     finish(device)
     return time.perf_counter() - start
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes in use so far at most: on a GPU by tensors, on a CPU by the process."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def finish(device: torch.device) -> None:

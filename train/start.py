@@ -92,7 +92,10 @@ def _check_length(max_length: int, config: MagmaConfig) -> None:
 def start(plan: Blueprint, config: TrainConfig, ranks: Ranks) -> MagmaForCausalLM:
     """The network of a blueprint on this rank, in training mode; its weights are those at the beginning."""
     model = config.model
-    network = empty_magma(plan.config)
+    try:
+        network = empty_magma(plan.config)
+    except (ImportError, ValueError) as error:  # of a way to attend that is not installed, or not for this GPU
+        raise UserError(f"model.attention: {' '.join(str(error).split())}; install it, or leave it out") from error
     network.train()
     for part, prefix in PARTS.items():
         if getattr(model, part).frozen:

@@ -9,6 +9,7 @@ from torch import nn
 
 from schemas.errors import UserError
 from train.checkpoints import Checkpoints, latest, read_state, restore, steps
+from train.optimiser import RoundedAdamW
 from train.ranks import joined
 
 
@@ -72,6 +73,28 @@ def test_what_is_learnt_while_it_is_written_is_not_in_it(tmp_path: Path) -> None
     state = theirs.state[again[0].weight]
     assert torch.equal(state["exp_avg"], moment)
     assert float(state["step"]) == 1
+
+
+@pytest.mark.parametrize(("weights", "moments"), [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)])
+def test_moments_come_back_in_their_own_type(tmp_path: Path, weights: torch.dtype, moments: torch.dtype) -> None:
+    def made() -> tuple[nn.Module, RoundedAdamW]:
+        one = network(1.0).to(weights)
+        return one, RoundedAdamW([{"params": [*one.parameters()]}], state=moments, lr=0.1, betas=(0.9, 0.99), eps=1e-8)
+
+    learning, optimiser = made()
+    learning(torch.rand(2, 4, dtype=weights)).sum().backward()
+    optimiser.step()
+    with joined("cpu") as ranks, Checkpoints(tmp_path, 3, ranks) as checkpoints:
+        checkpoints.save(1, learning, optimiser, {})
+        checkpoints.settle()
+        again, theirs = made()
+        restore(tmp_path, 1, again, theirs)
+    for mine, other in zip(learning.parameters(), again.parameters(), strict=True):
+        for name in ("exp_avg", "exp_avg_sq"):
+            restored = theirs.state[other][name]
+            assert restored.dtype == moments
+            assert torch.equal(restored, optimiser.state[mine][name])
+        assert float(theirs.state[other]["step"]) == 1
 
 
 def test_a_checkpoint_has_its_name_once_it_is_written(tmp_path: Path) -> None:

@@ -48,7 +48,6 @@ def test_what_a_config_chooses_is_found_with_its_place(tmp_path: Path, fields: d
     ]
     assert found == [(table[n]["shard"], table[n]["offset"], table[n]["size"]) for n in want]
     assert len(index) == len(want)
-    assert index.datasets == tuple(sorted({str(table[n]["dataset"]) for n in want}))
 
 
 def test_an_index_is_read_from_a_url_with_a_slash_at_its_end(tmp_path: Path) -> None:

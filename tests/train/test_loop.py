@@ -1,7 +1,9 @@
 """A training as a whole: stopped and resumed, with what is wrong with its data, its config and its numbers."""
 
+import errno
 import re
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -70,9 +72,12 @@ def test_a_training_that_is_stopped_and_goes_on_is_the_one_that_was_not(
             train(config, str(tmp_path))
     assert f"step-{stop:08d}" in checkpoints(tmp_path)
     assert not (tmp_path / "export").exists()
+    tokenizer = tmp_path / "processor" / "tokenizer.json"
+    written_ns = tokenizer.stat().st_mtime_ns
     train(config, str(tmp_path))
     assert f"goes on after step {stop}: 4 steps of 4 samples" in capfd.readouterr().err
     assert losses(tmp_path) == losses(whole)
+    assert tokenizer.stat().st_mtime_ns == written_ns  # what is needed to go on is not written over
     for name, tensor in weights(tmp_path / "export").items():
         assert torch.equal(tensor, weights(whole / "export")[name]), name
 
@@ -95,6 +100,21 @@ def test_a_config_that_does_not_fit_the_training_names_what_changed_and_harms_no
     assert "another config" in first and "--out" in first
     assert lines == ["batch: 4 -> 3", "optimiser.lr: 0.001 -> 0.002"]
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_other_data_in_the_same_place_are_refused(folder: Path, tmp_path: Path) -> None:
+    run, dataset = tmp_path / "run", tmp_path / "data"
+    config = make_config(folder, steps=1)
+    shutil.copytree(folder / "data", dataset)
+    mixture = [config.data.mixture[0].model_copy(update={"path": str(dataset)})]
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"mixture": mixture})})
+    train(moved, str(run))
+    index = pq.read_table(dataset / "index.parquet")
+    pq.write_table(index.take(list(reversed(range(len(index))))), dataset / "index.parquet")
+    before = checkpoints(run)
+    with pytest.raises(UserError, match=r"data.mixture: the datasets hold other samples, or in another order"):
+        train(moved, str(run))
+    assert checkpoints(run) == before and (run / "export" / "config.json").exists()
 
 
 @pytest.mark.slow
@@ -213,6 +233,19 @@ def test_two_trainings_in_one_folder_are_refused(folder: Path, whole: Path) -> N
             train(make_config(folder), str(whole))
 
 
+def test_a_disk_without_locks_is_told_and_used(
+    folder: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    train(make_config(folder), str(whole))
+    assert "can't be locked (Function not implemented)" in capfd.readouterr().err
+
+
 def test_frozen_parts_stay_as_they_are_and_are_not_in_the_checkpoints(
     folder: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -302,7 +335,7 @@ def test_an_export_without_room_is_one_line(folder: Path, tmp_path: Path, monkey
     with pytest.raises(UserError, match=r"--out: .*export can't be written: .*"):
         train(make_config(folder, steps=1), str(tmp_path))
     assert checkpoints(tmp_path) == ["step-00000001"]
-    assert list((tmp_path / "export").iterdir()) == []
+    assert not (tmp_path / "export").exists()
 
 
 def test_the_losses_of_samples_are_what_preview_sorts_by(folder: Path, whole: Path, tmp_path: Path, capfd) -> None:

@@ -20,7 +20,6 @@ def index(n: int) -> Index:
         shard_N=(np.arange(n) % 2).astype(np.int32),
         offset_N=np.arange(n),
         size_N=np.ones(n, np.int64),
-        datasets=("a",),
     )
 
 

@@ -48,3 +48,17 @@ def test_ranks_that_cannot_meet_are_told_what_they_need(given: dict, monkeypatch
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"run\.device: rank 0 .* no GPU of its own"), joined("cuda"):
         pass
+
+
+def test_ranks_that_would_share_a_gpu_are_told_what_they_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(UserError, match=r"LOCAL_RANK: is not set, .* torchrun"), joined("cuda"):
+        pass
+
+
+def test_too_little_memory_of_a_device_is_told_with_what_takes_less() -> None:
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+    with pytest.raises(UserError, match=r"cpu is full: CUDA out of memory; .*data\.row_length"), joined("cpu"):
+        raise full

@@ -8,6 +8,7 @@ from model.config import SIZES, Grid, MagmaConfig, image_tokens
 from model.describe import count_flops
 from schemas.training import ModelConfig
 from tests.model.small import small_config
+from train import speed
 from train.speed import matmul_rate, peak_flops, step_cost
 
 TEXT = 300
@@ -38,3 +39,21 @@ def test_a_cpu_is_measured() -> None:
     peak, said = peak_flops(torch.device("cpu"), torch.float32)
     assert "measured" in said
     assert 0.2 < matmul_rate(torch.device("cpu"), torch.float32, 512) / peak < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "teraflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA H200", 989),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA of tomorrow", 5),
+    ],
+)
+def test_the_peak_of_a_gpu_by_its_name(name: str, teraflops: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr(speed, "matmul_rate", lambda device, dtype, side: 5e12)
+    peak, peak_of = peak_flops(torch.device("cuda"), torch.bfloat16)
+    assert peak == teraflops * 1e12
+    assert name in peak_of

@@ -71,6 +71,7 @@ def test_merged_weights_do_what_weight_and_adapter_did() -> None:
     [
         ({"model": {"lora": {"targets": ["nothing_proj"]}}}, r"model\.lora\.targets: \['nothing_proj'\]"),
         ({"data": {"max_length": 600, "row_length": 600}}, r"data\.max_length: 600 is beyond .* 512"),
+        ({"model": {"attention": "flash_attention_3"}}, r"model\.attention: .*FlashAttention3"),
         ({"model": {"start": "nowhere/at-all"}}, r"model\.start: "),
         ({"model": {"start": "magma-tiny", "tokenizer": "/nowhere"}}, r"model\.\w+: .*nowhere"),
     ],
