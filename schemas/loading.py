@@ -179,7 +179,7 @@ def _without_tags(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
         if isinstance(raw, dict):
             raw = raw.get(part)
         elif isinstance(raw, list) and isinstance(part, int):
-            raw = raw[part]
+            raw = raw[part] if part < len(raw) else None  # of a tuple that is too short
     return path
 
 

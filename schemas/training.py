@@ -37,7 +37,7 @@ class DatasetConfig(Config):
 
 
 class DataConfig(Config):
-    mixture: Annotated[list[DatasetConfig], Field(min_length=1)]
+    mixture: list[DatasetConfig]
     max_length: Annotated[int, Field(ge=16)] = 4096
     """positions that a sample may take; longer ones are bad samples"""
     row_length: Annotated[int, Field(ge=16)] = 4096
@@ -52,6 +52,8 @@ class DataConfig(Config):
     @field_validator("mixture")
     @classmethod
     def _all_or_none_weighted(cls, mixture: list[DatasetConfig]) -> list[DatasetConfig]:
+        if not mixture:
+            raise ValueError("names no dataset; give one: data.mixture.0.path=OUT")
         weighted = [dataset.weight is not None for dataset in mixture]
         if any(weighted) and not all(weighted):
             raise ValueError("some datasets have a weight and some have none; give all of them one, or none")

@@ -23,6 +23,11 @@ def load_network(source: str, *, device: str = "", dtype: str | None = None) -> 
     `device` empty: a GPU where there is one. `dtype` None: as stored. UserError where there is no such model or device.
     """
     exported = Path(source) / EXPORT
+    if (Path(source) / "checkpoints").is_dir() and not exported.is_dir():
+        raise UserError(
+            f"MODEL: {source} is a training that has no export yet; let it end, or make one of its newest checkpoint: "
+            f"`python -m train.export {source}`, and give that"
+        )
     try:
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=place)

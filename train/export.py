@@ -69,6 +69,9 @@ def _export_checkpoint(run: Path, step: int | None, folder: Path | None) -> Path
         raise UserError(
             f"--step: {run} has no checkpoint of step {chosen}; it has those of {', '.join(map(str, known))}"
         )
+    tokenizer = run / "processor" / "tokenizer.json"
+    if not tokenizer.is_file():  # of random weights another one would be made, which gives words other numbers
+        raise UserError(f"RUN: {tokenizer} is not there; copy it from RUN/export, which the training's end writes")
     folder = folder or run / f"export-{chosen}"
     with joined("cpu") as ranks:
         # the way to attend changes no weight, and may not be at hand here

@@ -253,12 +253,13 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _not_stopped() -> Iterator[None]:
-    """Processes that start now ignore SIGTERM, which torchrun and Slurm send to all: a training still reads to stop."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Processes that start now ignore Ctrl-C, and SIGTERM, which torchrun and Slurm send to all: this one ends them."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _allow_open_files(n: int) -> None:

@@ -43,15 +43,28 @@ from train.stopping import stopping
 from train.texts import sample_texts
 from transforms.keys import stable_hash
 
-_EXAMPLES = 20
-"""bad samples that are remembered for the message of too many"""
+_EXAMPLES, _TOLD = 20, 3
+"""bad samples that are remembered for the message of too many; and those that are told at once"""
+_OWN = (
+    ".lock",
+    ".config.json",
+    "processor",
+    "checkpoints",
+    "losses",
+    "metrics.jsonl",
+    "tensorboard",
+    "wandb",
+    "export",
+)
+"""what a training that lost its config may have left"""
 
 
 @dataclass(kw_only=True)
 class Training:
     """A training under way.
 
-    `steps`: how many there will be; `read`, `bad`: samples so far, over all ranks; `examples`: bad ones of this rank.
+    `steps`: how many there will be; `read`, `bad`, `tokens`: samples and supervised tokens so far, over all ranks;
+    `examples`: bad ones of this rank.
     """
 
     config: TrainConfig
@@ -62,6 +75,7 @@ class Training:
     steps: int = 0
     read: int = 0
     bad: int = 0
+    tokens: float = 0
     examples: list[Bad] = field(default_factory=list)
 
 
@@ -119,11 +133,13 @@ def _steps(training: Training, loader: Loader, checkpoints: Checkpoints, run: Pa
             step += 1
             (asked,) = ranks.most([float(is_asked())])
             stop = bool(asked)
+            if step == training.steps:
+                _check_learnt(training)
             checkpoints.poll()
             if stop or step == training.steps or step % config.run.save_every == 0:
                 if config.run.sample_losses:
                     log.write(step)
-                state = {"read": training.read, "bad": training.bad, "data": loader.digest}
+                state = {"read": training.read, "bad": training.bad, "tokens": training.tokens, "data": loader.digest}
                 checkpoints.save(step, training.network, training.optimiser, state)
         checkpoints.settle()
         ranks.wait()  # who starts ranks may kill all once one has ended: the checkpoint has its name by now
@@ -138,6 +154,7 @@ def take_step(training: Training, data: StepData, log: LossLog) -> StepFigures:
     rows = pack(data.samples, config.data.row_length)
     tokens, n_read, n_bad = ranks.sums([_supervised(rows), len(data.samples) + len(data.bad), len(data.bad)])
     (n_rows,) = ranks.most([len(rows)])
+    training.tokens += tokens
     _judge_bad(training, data, int(n_read), int(n_bad))
     factor = rate_factor(data.step, training.steps, config.optimiser)
     set_learning_rate(training.optimiser, factor)
@@ -209,11 +226,25 @@ def _by_kind(told: Sequence[tuple[Row, list[float], list[int]]]) -> dict[tuple[s
 def _judge_bad(training: Training, data: StepData, n_read: int, n_bad: int) -> None:
     training.read += n_read
     training.bad += n_bad
+    for bad in data.bad[: max(0, _TOLD - len(training.examples))]:
+        print(f"bad sample {bad.key}, skipped: {bad.error}", file=sys.stderr, flush=True)
     training.examples = (training.examples + data.bad)[:_EXAMPLES]
     limit = training.config.data.max_bad_share
     if training.bad > limit * training.read:
         examples = [bad for some in training.ranks.gathered(training.examples) for bad in some]
         check_bad(training.bad, training.read, examples, limit)
+
+
+def _check_learnt(training: Training) -> None:
+    """UserError where a training that ends here had nothing to learn from."""
+    if training.tokens:
+        return
+    limit = training.config.data.max_bad_share
+    examples = [bad for some in training.ranks.gathered(training.examples) for bad in some]
+    check_bad(training.bad, training.read, examples, limit, enough=1)
+    raise UserError(
+        "data.mixture: no sample had anything to learn from: drop_turns or marks=none leave nothing; drop fewer turns"
+    )
 
 
 def _no_number(training: Training, step: int, told: Sequence[tuple[Row, list[float], list[int]]]) -> str:
@@ -240,7 +271,7 @@ def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
     """What is trained; the first rank makes it and writes its processor, the others read that."""
     folder = run / "processor"
     # without a config what is there is of a training which never began, maybe of other data
-    is_new = not (run / CONFIG).exists()
+    is_new = not (run / CONFIG).exists() or not (folder / "tokenizer.json").exists()
 
     def made(kept: Path | None) -> Blueprint:
         return blueprint(config.model, config.data.max_length, lambda: sample_texts(config), kept)
@@ -255,9 +286,14 @@ def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
 
 
 def _check_config(config: TrainConfig, run: Path) -> None:
-    """UserError where the training in `run` learns something else."""
+    """UserError where the training in `run` learns something else, or where `run` holds no training."""
     if not (run / CONFIG).exists():
+        strange = sorted(path.name for path in run.glob("*") if path.name not in _OWN)
+        if strange:
+            raise UserError(f"--out: {run} holds other things ({', '.join(strange[:3])}); choose a new folder")
         return
+    if "data" not in saved_config(run):
+        raise UserError(f"--out: {run / CONFIG} is not that of a training; choose a new folder")
     changed = config_differences(saved_config(run), config)
     if changed:
         raise UserError(
@@ -285,6 +321,7 @@ def _resumed(training: Training, run: Path) -> int:
     state = read_state(run, step)
     restore(run, step, training.network, training.optimiser)
     training.read, training.bad = int(state.get("read", 0)), int(state.get("bad", 0))
+    training.tokens = float(state.get("tokens", 0))
     return step
 
 
@@ -345,6 +382,8 @@ def _held(run: Path, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_first:
         yield
         return
+    if run.exists() and not run.is_dir():
+        raise UserError(f"--out: {run} is a file; choose a folder")
     with explained(run):
         run.mkdir(parents=True, exist_ok=True)
         handle = os.open(run / ".lock", os.O_RDWR | os.O_CREAT, 0o644)

@@ -35,6 +35,11 @@ def read_range(uri: str, offset: int, size: int) -> bytes:
             if wait_s is None or "://" not in uri or isinstance(error, FileNotFoundError | PermissionError):
                 raise OSError(f"{place(uri, offset, size)} can't be read: {error or type(error).__name__}") from error
             time.sleep(wait_s)
+    if len(data) > size:
+        raise OSError(
+            f"{place(uri, offset, size)} can't be read: {len(data)} bytes came in their place, so the server knows no "
+            "byte ranges; choose one that does, or copy the dataset to a disk"
+        )
     if len(data) != size:
         raise OSError(f"{place(uri, offset, size)} can't be read: the file ends after {len(data)} of them")
     return data

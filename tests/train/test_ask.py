@@ -61,6 +61,13 @@ def test_the_folder_of_a_training_stands_for_its_export(tmp_path: Path) -> None:
     assert torch.equal(loaded.state_dict()[head], network.state_dict()[head])
 
 
+def test_a_training_that_has_not_ended_says_how_to_export_it(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text('{"seed": 0}')
+    with pytest.raises(UserError, match=rf"^MODEL: {tmp_path} .*no export yet.*`python -m train.export {tmp_path}`"):
+        load_network(str(tmp_path), device="cpu")
+
+
 @pytest.mark.parametrize(
     ("model", "device", "told"),
     [

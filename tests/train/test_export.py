@@ -84,6 +84,9 @@ def test_what_cannot_be_exported_is_one_line(run: Path, tmp_path: Path, monkeypa
     (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
     assert export(monkeypatch, tmp_path) == 2
     assert "no checkpoint yet" in capfd.readouterr().err
+    (tmp_path / "checkpoints").symlink_to(run / "checkpoints")
+    assert export(monkeypatch, tmp_path) == 2
+    assert "processor/tokenizer.json is not there" in capfd.readouterr().err
 
 
 def test_a_disk_without_room_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:

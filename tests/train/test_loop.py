@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 import beam_runner
 from model.checkpoint import load_magma
 from schemas.errors import UserError
+from schemas.sample import TurnKind
 from tests.train.small import checkpoints, losses, make_config, make_data, make_start, metrics, stop_after
 from train import loop, report
 from train.loop import train
@@ -220,8 +222,40 @@ def test_a_url_is_no_place_for_a_training(folder: Path, out: str) -> None:
 
 def test_a_file_is_no_place_for_a_training(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--out: .*file.* can't be written"):
+    with pytest.raises(UserError, match=r"--out: .*file is a file; choose a folder"):
         train(make_config(folder), str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("job.json", "{}", "holds other things .job.json.; choose a new folder"),
+        ("config.json", '{"model_type": "magma"}', "is not that of a training; choose a new folder"),
+    ],
+)
+def test_a_folder_of_something_else_is_no_place_for_a_training(
+    folder: Path, tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=told):
+        train(make_config(folder), str(tmp_path))
+    assert not (tmp_path / "processor").exists()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ({}, r"data.max_bad_share: 8 of 8 samples are bad.*too_long 8"),
+        ({"drop_turns": dict.fromkeys(get_args(TurnKind), 1)}, "data.mixture: no sample had anything to learn from"),
+    ],
+)
+def test_a_training_on_nothing_does_not_end_well(folder: Path, tmp_path: Path, dataset: dict, told: str) -> None:
+    mixture = [{"path": str(folder / "data"), **dataset}]
+    length = {} if dataset else {"max_length": 16}
+    with pytest.raises(UserError, match=told):
+        train(make_config(folder, steps=2, data={"mixture": mixture, **length}), str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "export").exists()
+    assert checkpoints(tmp_path / "run") == []
 
 
 def test_two_trainings_in_one_folder_are_refused(folder: Path, whole: Path) -> None:

@@ -44,6 +44,16 @@ def test_a_file_that_ends_too_early_is_named(places) -> None:
         read_sample(uri, offset, size)
 
 
+def test_a_server_without_byte_ranges_is_named(monkeypatch) -> None:
+    class Whole:
+        def cat_file(self, path: str, start: int, end: int) -> bytes:
+            return bytes(99)
+
+    monkeypatch.setattr(reading, "url_to_fs", lambda uri: (Whole(), uri))
+    with pytest.raises(OSError, match=r"a.tar: bytes 5 to 10 can't be read: .*99 bytes .*no byte ranges"):
+        read_range("http://server/a.tar", 5, 5)
+
+
 @pytest.mark.parametrize(("shift", "grow"), [(7, 0), (512, 0), (0, 512), (0, -1024)])
 def test_bytes_that_are_not_one_sample_are_named(places, shift: int, grow: int) -> None:
     uri, offset, size, _ = places[1]
