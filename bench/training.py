@@ -4,7 +4,7 @@ Both loops run in one process, one after the other, with the same optimiser, sha
 and with rows of the same lengths. MFU counts the model's own products (`train.speed`), nothing that is computed twice.
 Then a few steps are profiled, and the costliest kernels named. On a GPU, with the largest network that fits:
 
-  python -m bench.training pretrain data.mixture=[{path: OUT}] model.start=magma-8b model.weights=bfloat16 \\
+  python -m bench.training pretrain 'data.mixture=[{path: OUT}]' model.start=magma-8b model.weights=bfloat16 \\
       optimiser.state=bfloat16 batch=32
 """
 
