@@ -31,6 +31,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 
+from model.stored import read_json
 from schemas.errors import UserError
 from train.ranks import Ranks
 
@@ -134,12 +135,9 @@ def read_state(run: Path, step: int) -> dict[str, Any]:
     """What `save` got as `state`, and the step."""
     file = _checkpoint(run, step) / _STATE
     try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: {error}; {_cure(file.parent)}") from error
-    if not isinstance(state, dict):
-        raise UserError(f"{file}: holds {type(state).__name__}, not what a training saves; {_cure(file.parent)}")
-    return state
+        return read_json(file)
+    except ValueError as error:
+        raise UserError(f"{error}; {_cure(file.parent)}") from error
 
 
 def restore(run: Path, step: int, network: nn.Module, optimiser: Optimizer | None = None) -> None:

@@ -1,10 +1,10 @@
 """The config of a training, and what differs between that of a saved one and a new one."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from model.stored import read_json
 from schemas.errors import UserError
 from schemas.loading import checked, differences, load
 from schemas.training import DatasetConfig, TrainConfig
@@ -27,14 +27,10 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def saved_config(run: Path) -> dict[str, Any]:
     """The config that the training in a folder began with, as plain values."""
-    file = run / CONFIG
     try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: {error}; give the folder of a training") from error
-    if not isinstance(saved, dict):
-        raise UserError(f"{file}: holds {type(saved).__name__}, not a config; give the folder of a training")
-    return saved
+        return read_json(run / CONFIG)
+    except ValueError as error:
+        raise UserError(f"{error}; give the folder of a training") from error
 
 
 def config_differences(saved: dict[str, Any], new: TrainConfig) -> list[str]:

@@ -5,8 +5,6 @@ RUN/processor/      tokenizer and image processor     RUN/losses/         the lo
 RUN/checkpoints/    to go on from                     RUN/export/         the trained model, a Hugging Face folder
 """
 
-import fcntl
-import os
 import shutil
 import sys
 import time
@@ -27,7 +25,7 @@ from model.processor import MagmaProcessor
 from schemas.errors import UserError
 from schemas.training import TrainConfig
 from train.checkpoints import Checkpoints, explained, latest, read_state, restore
-from train.config import CONFIG, config_differences, saved_config
+from train.config import CONFIG
 from train.export import export
 from train.index import read_index
 from train.loader import Loader, StepData
@@ -37,6 +35,7 @@ from train.packing import Row, empty_row, pack
 from train.preparing import Bad, check_bad
 from train.ranks import Ranks, joined
 from train.report import Report, StepFigures
+from train.run_folder import check_config, held, write_config
 from train.speed import finish, step_cost
 from train.start import Blueprint, blueprint, start
 from train.stopping import stopping
@@ -45,18 +44,6 @@ from transforms.keys import stable_hash
 
 _EXAMPLES, _TOLD = 20, 3
 """bad samples that are remembered for the message of too many; and those that are told at once"""
-_OWN = (
-    ".lock",
-    ".config.json",
-    "processor",
-    "checkpoints",
-    "losses",
-    "metrics.jsonl",
-    "tensorboard",
-    "wandb",
-    "export",
-)
-"""what a training that lost its config may have left"""
 
 
 @dataclass(kw_only=True)
@@ -88,8 +75,8 @@ def train(config: TrainConfig, out: str) -> Path:
     if "://" in out:
         raise UserError(f"--out: {out} is no local folder; checkpoints are written to disks (copy RUN/export later)")
     run = Path(out).absolute()
-    with joined(config.run.device) as ranks, _named(ranks), _held(run, ranks):
-        _check_config(config, run)
+    with joined(config.run.device) as ranks, _named(ranks), held(run, ranks):
+        check_config(config, run)
         for dataset in config.data.mixture:
             read_index(dataset)  # a mistake there is told before billions of weights are read
         training = begin(config, run, ranks)
@@ -97,7 +84,7 @@ def train(config: TrainConfig, out: str) -> Path:
         with Loader(config, training.processor, rank=ranks.rank, ranks=ranks.count, step=step) as loader:
             training.steps = loader.total_steps
             _check_data(loader, run, step)
-            _write_config(config, run, ranks)
+            write_config(config, run, ranks)
             _tell(ranks, [*loader.warnings, _begins(training, loader, step)])
             with Checkpoints(run, config.run.keep, ranks) as checkpoints, stopping(tells=ranks.is_first) as is_asked:
                 _steps(training, loader, checkpoints, run, step, is_asked)
@@ -285,34 +272,6 @@ def _plan(config: TrainConfig, run: Path, ranks: Ranks) -> Blueprint:
     return plan if ranks.is_first else made(folder)
 
 
-def _check_config(config: TrainConfig, run: Path) -> None:
-    """UserError where the training in `run` learns something else, or where `run` holds no training."""
-    if not (run / CONFIG).exists():
-        strange = sorted(path.name for path in run.glob("*") if path.name not in _OWN)
-        if strange:
-            raise UserError(f"--out: {run} holds other things ({', '.join(strange[:3])}); choose a new folder")
-        return
-    if "data" not in saved_config(run):
-        raise UserError(f"--out: {run / CONFIG} is not that of a training; choose a new folder")
-    changed = config_differences(saved_config(run), config)
-    if changed:
-        raise UserError(
-            "\n".join(
-                [f"--out: {run} holds a training with another config; choose another --out, or take back:", *changed]
-            )
-        )
-
-
-def _write_config(config: TrainConfig, run: Path, ranks: Ranks) -> None:
-    """That of a new training, once its network and its data are there: what can't begin holds no folder."""
-    file = run / CONFIG
-    if ranks.is_first and not file.exists():
-        with explained(file):
-            partial = file.with_name(f".{CONFIG}")
-            partial.write_text(config.model_dump_json(indent=1), encoding="utf-8")
-            partial.replace(file)
-
-
 def _resumed(training: Training, run: Path) -> int:
     """Steps that are done already, with the state after them restored."""
     step = latest(run)
@@ -374,28 +333,3 @@ def _named(ranks: Ranks) -> Iterator[None]:
         if ranks.is_first:
             raise
         raise UserError(f"rank {ranks.rank}: {error}") from error
-
-
-@contextmanager
-def _held(run: Path, ranks: Ranks) -> Iterator[None]:
-    """Keeps a second training out of the folder; ends with the process."""
-    if not ranks.is_first:
-        yield
-        return
-    if run.exists() and not run.is_dir():
-        raise UserError(f"--out: {run} is a file; choose a folder")
-    with explained(run):
-        run.mkdir(parents=True, exist_ok=True)
-        handle = os.open(run / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"--out: {run} is in use by another training; stop that first, or choose another"
-            ) from error
-        except OSError as error:  # of a shared disk that knows no locks
-            _tell(ranks, [f"--out: {run} can't be locked ({error.strerror}); let no second training write there"])
-        yield
-    finally:
-        os.close(handle)
