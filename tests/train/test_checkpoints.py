@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_named_with_its_cure(tmp_path: Path, damage: str
     save_some(tmp_path, 1, 2)
     folder = tmp_path / "checkpoints" / "step-00000002"
     DAMAGES[damage](folder)
-    with joined("cpu"), pytest.raises(UserError, match=r"step-00000002.*.*; remove step-00000002 and") as told:
+    with joined("cpu"), pytest.raises(UserError, match=r"step-00000002.*; remove step-00000002 and") as told:
         read_state(tmp_path, 2)
         made = network()
         restore(tmp_path, 2, made, torch.optim.AdamW(made.parameters()))
