@@ -31,7 +31,7 @@ from schemas.tables import LEDGER
 from transforms import keys
 from transforms.drawing import Colour, Pixels, draw_marks
 from transforms.encoding import encode_sample
-from transforms.prompts import Templates, parse_templates, question, tom_answer
+from transforms.prompts import Templates, parse_templates, question, som_answer, tom_answer
 from transforms.traces import to_bins
 
 Arm = Literal["with", "without"]
@@ -193,17 +193,23 @@ def asked_for(scene: Scene) -> list[tuple[str, Thing]]:
 
 
 def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> FinishedSample:
-    """The sample of a scene. Both arms are asked which thing will move; `with` also where its mark will be."""
+    """The sample of a scene. Both arms are asked which thing will move; `with` also where its mark will be, and in
+    split train where all marks are: the place of a mark is what its trace begins with."""
     uri = f"scene-{scene.number:06d}.png"
     record = keys.record_key(_CONFIG.dataset, uri)
     with_marks = arm == "with"
     marks = [_mark(thing) for thing in sorted(scene.things, key=lambda one: one.mark)] if with_marks else []
+    turns = _grounding(scene, with_marks)
+    if with_marks:
+        turns += _traced(scene, templates)
+    if with_marks and split == "train":
+        turns += _located(scene, templates)
     sample = Sample(
         key=keys.item_key(record, 0.0),
         split=split,
-        tasks=["grounding", "tom"] if with_marks else ["grounding"],
+        tasks=list(dict.fromkeys(turn.kind for turn in turns)),
         images=[Image(member=MARKED_MEMBER, role="marked" if with_marks else "frame", width=SIDE, height=SIDE)],
-        turns=[*_grounding(scene, with_marks), *(_traced(scene, templates) if with_marks else ())],
+        turns=turns,
         marks=marks,
         targets=[Target(mark=thing.mark if with_marks else -1, xy=list(thing.xy)) for _, thing in asked_for(scene)],
         traces=[_trace(thing) for thing in scene.things if thing.moves] if with_marks else [],
@@ -258,6 +264,15 @@ def _traced(scene: Scene, templates: Templates) -> list[Turn]:
         {thing.mark: to_bins(thing.way_K2(), (SIDE, SIDE), BINS) for thing in scene.things if thing.moves}
     )
     return [Turn(role="user", kind="tom", content=asked), Turn(role="assistant", kind="tom", content=answer)]
+
+
+def _located(scene: Scene, templates: Templates) -> list[Turn]:
+    places = {thing.mark: to_bins(thing.way_K2()[:1], (SIDE, SIDE), BINS)[0] for thing in scene.things}
+    asked = question(templates, "som", bins=BINS, marks=sorted(places), text="", steps=STEPS, speed=None)
+    return [
+        Turn(role="user", kind="som", content=asked),
+        Turn(role="assistant", kind="som", content=som_answer(places)),
+    ]
 
 
 def built_in_templates() -> Templates:

@@ -54,9 +54,9 @@ from train.start import drawn_tensors
 from transforms.prompts import tom_answer
 from transforms.traces import to_bins
 
-_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 8.0
-_PLACES_SHARE = 0.75
-"""of the epochs go to places alone, before traces"""
+_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 12.0
+_PLACES_SHARE = 0.5
+"""of the epochs go to naming things alone, before traces and the places of marks"""
 _FIRST_HELD_OUT = 2_000_000
 """number of the first scene of split val: none of them is trained on"""
 _FEWEST = 3
@@ -106,13 +106,13 @@ def tiny_config() -> MagmaConfig:
 
 
 def training(network: Path, data: Path, *, epochs: float, traces: bool) -> TrainConfig:
-    """Both arms' but for the data. Where things are is learnt first, without the many words that traces take."""
+    """Both arms' but for the data. Which mark is whose is learnt first, without the many numbers of traces."""
     return TrainConfig(
         batch=32,
         epochs=epochs,
         model=ModelConfig(start=str(network), compute="float32", checkpointing=False),
         data=DataConfig(
-            mixture=[DatasetConfig(path=str(data), drop_turns={} if traces else {"tom": 1.0})],
+            mixture=[DatasetConfig(path=str(data), drop_turns={} if traces else {"tom": 1.0, "som": 1.0})],
             max_length=512,
             row_length=1024,
         ),
