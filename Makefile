@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT := out/demo
 TRAINED := out/demo-train
 
-.PHONY: help setup demo demo-pages demo-train test check bench bench-truth bench-train browser lock clean
+.PHONY: help setup demo demo-pages demo-train test check bench bench-gpu bench-truth bench-train browser lock clean
 
 help:
 	@echo "make demo    sets up and curates the demo clips and screens into $(OUT), $(OUT)-screens"
@@ -13,6 +13,7 @@ help:
 	@echo "make setup   makes .venv with the base install (somtom is .venv/bin/somtom)"
 	@echo "make test    all tests; make check  linter, types and the fast tests"
 	@echo "make bench   speed and memory; make lock  renews the lock files"
+	@echo "make bench-gpu  SAM, YOLO and CoTracker against their libraries' own loops, on a GPU"
 	@echo "make bench-truth  our rules and the published ones on clips whose truth is known"
 	@echo "make bench-train  what training on marks and traces teaches, on generated scenes"
 
@@ -25,12 +26,12 @@ setup: .venv/base
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/base
 
-# uv takes seconds where pip takes minutes; pip is there if uv can't be had
+# lock files hold all that there is: what packages ask for is not looked at. uv takes seconds where pip takes minutes; pip is there if uv can't be had
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv .venv
 $(BIN)/python -m pip install -q --disable-pip-version-check uv || true
-if test -x $(BIN)/uv; then $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r $(1); \
-	else $(BIN)/python -m pip install -q -r $(1); fi
+if test -x $(BIN)/uv; then $(BIN)/uv pip install -q --no-deps --compile-bytecode --python $(BIN)/python -r $(1); \
+	else $(BIN)/python -m pip install -q --no-deps -r $(1); fi
 $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 endef
 
@@ -78,6 +79,9 @@ browser:
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+bench-gpu: .venv/dev
+	$(BIN)/python -m bench gpu
 
 bench-truth: .venv/dev
 	$(BIN)/python -m bench.truth

@@ -16,7 +16,7 @@ from schemas.errors import TooMuchQuarantinedError, UserError
 _DONE, _FINDINGS, _MISTAKE, _QUARANTINED, _INTERRUPTED = 0, 1, 2, 3, 130
 
 _EPILOG = """\
-A config is a YAML file, or the name of one that comes along (run: video, ui, image; train: tiny, pretrain, …). Set
+A config is a YAML file, or the name of one that comes along (run: video, ui, image, omniparser; train: tiny, …). Set
 fields with a.b=value, in YAML; paths are seen from where you are:
   somtom try my_video.mp4
   somtom try my_screen.png recipe=ui
@@ -251,7 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("run", help="curate a dataset, or go on with one that was interrupted")
     _add_config(verb)
     verb.add_argument("--out", required=True, type=uri, metavar="URI", help="folder or bucket of the dataset")
-    verb.add_argument("--workers", type=count, default=0, metavar="N", help="processes (one per core)")
+    verb.add_argument(
+        "--workers", type=count, default=0, metavar="N", help="processes (one per core, or one for a GPU)"
+    )
     verb.add_argument("--limit", type=count, default=0, metavar="N", help="read only the first N records")
     verb.add_argument("--retry-failed", action="store_true", help="make shards with quarantined rows again")
     verb.set_defaults(call=_run)
@@ -351,7 +353,7 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_config(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("config", metavar="CONFIG", help="a YAML file, or a ready one by name: video, ui, image")
+    verb.add_argument("config", metavar="CONFIG", help="a YAML file, or a ready one: video, ui, image, omniparser")
     verb.add_argument("overrides", nargs="*", metavar="a.b=value", help="fields to set, e.g. source.uris=my_videos")
 
 

@@ -25,20 +25,22 @@ TOPICS = (
     "load",
     "loader",
 )
+_ASKED_FOR = ("gpu",)
+"""not among all of them: they need what not every machine has"""
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures; see BENCHMARKS.md.")
-    parser.add_argument("topics", nargs="*", metavar="NAME", help=f"{', '.join(TOPICS)} (all)")
+    parser.add_argument("topics", nargs="*", metavar="NAME", help=f"{', '.join(TOPICS)} (all), gpu")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast it is")
     parser.add_argument("--markdown", action="store_true", help="print the table as BENCHMARKS.md has it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file too")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="where files go for the time (TMPDIR)")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.topics if name not in TOPICS]
+    unknown = [name for name in arguments.topics if name not in TOPICS + _ASKED_FOR]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(TOPICS)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(TOPICS + _ASKED_FOR)}")
     # numpy's threads in this process as in a worker's: one; to be set before numpy is loaded
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     figures: list[Figure] = []
@@ -105,6 +107,10 @@ def _measure(topic: str) -> Callable[[Path, bool], Iterator[Figure]]:
             from bench import loader
 
             return loader.measure
+        case "gpu":
+            from bench import gpu
+
+            return gpu.measure
     raise ValueError(topic)
 
 

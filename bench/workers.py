@@ -52,9 +52,10 @@ def measure(scratch: Path, quick: bool) -> Iterator[Figure]:
 
 
 def _job_s(config: VideoJob, out: Path, workers: int) -> tuple[float, float]:
-    """Seconds of the whole job, and those of all its steps."""
+    """Seconds of the whole job, and those of all its steps but the start of workers."""
     wall_s = seconds_of(lambda: job.run(config, str(out), workers=workers))
-    return wall_s, sum(json.loads((out / "job.json").read_bytes())["seconds"].values())
+    steps = json.loads((out / "job.json").read_bytes())["seconds"]
+    return wall_s, sum(spent_s for step, spent_s in steps.items() if step != "start")
 
 
 def _processes_s(config: VideoJob, out: Path, shares: Sequence[Sequence[str]]) -> float:

@@ -4,28 +4,26 @@ A mistake is a `UserError`: one line per mistake that names the field, the value
 """
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Sequence
+from functools import reduce
 from importlib import resources
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from pipelines import sources
-from schemas.config import ManifestSource, VideoJob
+from pipelines.extras import check_extras
+from pipelines.parts import check_licences, network_parts, with_part
+from pipelines.weights import resolve_weights
+from schemas.config import ManifestSource, RegionObjects, VideoJob, VideosSource
 from schemas.errors import UserError
 from schemas.jobs import JOBS, JobConfig, PictureJob
 from schemas.loading import checked, load, read_yaml
 from schemas.loading import differences as differences
-from schemas.pictures import (
-    AndroidProposer,
-    DomProposer,
-    GivenProposer,
-    KeepDuplicates,
-    PicturesSource,
-    PixelsProposer,
-    UiJob,
-)
+from schemas.networks import ClipGate, SamProposer
+from schemas.pictures import KeepDuplicates, PicturesSource, UiJob
+from schemas.proposers import AndroidProposer, DomProposer, GivenProposer, ProposerConfig
 from transforms.datasets import build_unpacker
 
 _PACKAGE = "pipelines.configs"
@@ -53,13 +51,17 @@ def load_video_config(overrides: Sequence[str] = ()) -> VideoJob:
 
 
 def check_config(raw: dict[str, Any]) -> JobConfig:
-    """Validates a config given as plain values and resolves its source's root and its templates."""
+    """Validates a config given as plain values; resolves its source's root, its templates and its weights."""
     recipe = raw.get("recipe", _RECIPE)
     if recipe not in JOBS:
         raise UserError(f"recipe: {recipe!r} is unknown; choose {', '.join(JOBS)}")
     config: JobConfig = checked(JOBS[recipe], raw)
-    _check_extras(config)
+    check_extras(config)
+    _check_fit(config)
     resolved = config.model_copy(update={"source": sources.resolve(config.source), "text": _with_templates(config)})
+    for field, part in network_parts(resolved):
+        resolved = with_part(resolved, field, resolve_weights(part, field))
+    check_licences(resolved)
     try:
         config_hash(resolved)
     except UnicodeEncodeError as error:
@@ -73,6 +75,9 @@ def hashed_part(config: JobConfig) -> dict[str, Any]:
     for name in ("path", "pictures"):
         if name in plain["source"]:
             plain["source"][name] = Path(plain["source"][name]).name
+    for field, _ in network_parts(config):
+        part = reduce(getitem, field.split("."), plain)
+        part.update({name: "" for name in ("weights", "repository") if name in part})
     return plain
 
 
@@ -102,32 +107,32 @@ def _with_templates(config: JobConfig) -> Any:
     return config.text.model_copy(update={"templates": templates})
 
 
-def _check_extras(config: JobConfig) -> None:
+def _check_fit(config: JobConfig) -> None:
+    """That a source gives what the parts read."""
     match config:
         case VideoJob():
-            if config.decode.backend == "decord" and not _is_installed("decord"):
+            if isinstance(config.gate, ClipGate) and isinstance(config.source, VideosSource) and not config.source.text:
                 raise UserError(
-                    "decode.backend: 'decord' is not installed; run: pip install '.[decord]', or choose 'pyav'"
+                    "gate.name: 'clip' compares clips with what is said of them, source 'videos' says nothing: give "
+                    "source.text, choose source 'manifest', or gate 'off'"
                 )
+            if isinstance(config.objects, RegionObjects) and _reads_given_boxes(config.objects.proposer):
+                raise UserError("objects.proposer.prompts: 'given' needs boxes, and videos have none; choose 'grid'")
         case _:
-            if isinstance(config.proposer, PixelsProposer) and not _is_installed("rapidocr", "onnxruntime"):
-                raise UserError(
-                    "proposer.name: 'pixels' needs rapidocr and onnxruntime; run: pip install '.[ui]', or choose "
-                    "another proposer"
-                )
-            _check_fit(config)
+            _check_pictures_fit(config)
 
 
-def _check_fit(config: PictureJob) -> None:
-    """That a source gives what the proposer reads."""
+def _check_pictures_fit(config: PictureJob) -> None:
     if build_unpacker(config.source) and not isinstance(config.duplicates, KeepDuplicates):
         raise UserError(
             f"duplicates.name: {config.duplicates.name!r} compares files; those of source {config.source.name!r} hold "
             "many pictures each: choose 'keep'"
         )
-    if isinstance(config.proposer, GivenProposer) and isinstance(config.source, PicturesSource | ManifestSource):
+    if _reads_given_boxes(config.proposer) and isinstance(config.source, PicturesSource | ManifestSource):
+        field = "name" if isinstance(config.proposer, GivenProposer) else "prompts"
         raise UserError(
-            f"proposer.name: 'given' marks boxes of a dataset, source {config.source.name!r} has none; choose another"
+            f"proposer.{field}: 'given' marks boxes of a dataset, source {config.source.name!r} has none; choose "
+            "another"
         )
     if not isinstance(config.proposer, DomProposer | AndroidProposer):
         return
@@ -138,5 +143,5 @@ def _check_fit(config: PictureJob) -> None:
         raise UserError(f"{reads}; say which with source.tree, e.g. source.tree=.json")
 
 
-def _is_installed(*modules: str) -> bool:
-    return all(importlib.util.find_spec(module) is not None for module in modules)
+def _reads_given_boxes(proposer: ProposerConfig) -> bool:
+    return isinstance(proposer, GivenProposer) or (isinstance(proposer, SamProposer) and proposer.prompts == "given")

@@ -1,18 +1,22 @@
 """The one driver: takes records through a recipe's steps and gives a ledger row for every record and item.
 
-It owns iteration, order, exceptions, batches across records and the timing of each step. A step is a plain function:
-it gives a value or `Rejected`; what it raises is caught here and nowhere else, and quarantines what it was given.
+It owns iteration, order, exceptions, batches across records, threads and the timing of each step. A step is a plain
+function: it gives a value or `Rejected`; what it raises is caught here and nowhere else, and quarantines what it was
+given.
+
+Threads change no result: a step runs in one of them only, and is given its values in the order of the records.
 """
 
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
+from pipelines.ahead import made_ahead
 from schemas.flow import EncodedSample, LedgerRow, Ref, Rejected
 from schemas.tables import OUTCOMES
 from transforms.footage import FootageError
@@ -20,14 +24,26 @@ from transforms.footage import FootageError
 Seconds = dict[str, float]
 """Step name -> seconds spent in it."""
 
+Halved = dict[str, int]
+"""Step name -> values that it takes at once since memory ran out, where that is fewer than its batch."""
+
+_CURE = (
+    "one item alone needs too much memory; make it smaller (decode.long_side_px and points.grid, or "
+    "picture.max_side_px and proposer.points_per_batch) or, on a GPU, set run.device=cpu"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A named step. With `batch` above 1, `run` takes and gives a list of as many values, across records."""
+    """A named step. With `batch` above 1, `run` takes and gives a list of as many values, across records.
+
+    With `ahead`, all that comes before it runs in a thread of its own, up to so many values ahead of it.
+    """
 
     name: str
     run: Callable[[Any], Any]
     batch: int = 1
+    ahead: int = 0
 
 
 Beat = Callable[[], None]
@@ -63,6 +79,11 @@ class Recipe:
     steps: Sequence[Step]
     root: str = ""
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether work on an item may begin before that on the one before it has ended."""
+        return any(step.batch > 1 or step.ahead for step in self.steps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
@@ -77,6 +98,8 @@ class Done:
 class _Failed:
     stage: str
     error: str
+    memory: bool = False
+    """there was too little of it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,30 +132,37 @@ def run_records(
     on_beat: Beat = lambda: None,
     known: Mapping[str, LedgerRow] | None = None,
     one_at_a_time: bool = False,
+    halved: Halved | None = None,
 ) -> Iterator[Done]:
-    """Takes records through a recipe, in order; memory holds one item, or one batch.
+    """Takes records through a recipe, in order; memory holds one item, or a batch and what is ahead.
 
     Args:
         seconds: counted up as the work goes on.
-        on_begin: hears of each record (key "") and each item just before work on it begins.
-        on_beat: hears that a record is still being opened or split.
+        on_begin: hears of each record (key "") and each item just before work on it begins; perhaps in another thread.
+        on_beat: hears that a record is still being opened or split; in the same thread as `on_begin`.
         known: item key -> row of items settled in an earlier try: no work is done and no event given for them.
-        one_at_a_time: no batches, so that there is never more than one item in work.
+        one_at_a_time: no batches and no threads, so that there is never more than one item in work.
+        halved: batches that were halved before; those that are now are added, before an item made so is given.
     """
     stream = _items(recipe, refs, seconds, on_begin, on_beat, known or {})
+    halved = {} if halved is None else halved
     for step in recipe.steps:
-        stream = _through(step, 1 if one_at_a_time else step.batch, recipe.root, stream, seconds)
+        if step.ahead and not one_at_a_time:
+            stream = made_ahead(stream, step.ahead)
+        batches = {step.name: 1} if one_at_a_time else halved
+        stream = _through(step, recipe.root, stream, seconds, batches)
     rows: list[LedgerRow] = []
-    for element in stream:
-        if isinstance(element.value, _RecordEnd):
-            yield from _record_end(element, element.value.failure, rows)
-            rows = []
-        elif isinstance(element.value, _Known):
-            rows.append(element.value.row)
-        else:
-            done = _item_done(element)
-            rows.append(done.row)
-            yield done
+    with closing(stream):
+        for element in stream:
+            if isinstance(element.value, _RecordEnd):
+                yield from _record_end(element, element.value.failure, rows)
+                rows = []
+            elif isinstance(element.value, _Known):
+                rows.append(element.value.row)
+            else:
+                done = _item_done(element)
+                rows.append(done.row)
+                yield done
 
 
 def item_row(ref: Ref, key: str, outcome: str, **why: Any) -> LedgerRow:
@@ -162,7 +192,7 @@ def _items(
     on_begin: Callable[[Ref, str], None],
     on_beat: Beat,
     known: Mapping[str, LedgerRow],
-) -> Iterator[_Element]:
+) -> Generator[_Element, None, None]:
     for ref in refs:
         on_begin(ref, "")
         failure = None
@@ -188,39 +218,58 @@ def _items(
         yield _Element(ref=ref, key="", value=_RecordEnd(failure=failure))
 
 
-def _through(step: Step, batch: int, root: str, stream: Iterator[_Element], seconds: Seconds) -> Iterator[_Element]:
+def _through(
+    step: Step, root: str, stream: Generator[_Element, None, None], seconds: Seconds, halved: Halved
+) -> Generator[_Element, None, None]:
     """Elements in order, each live one taken through a step."""
     waiting: list[_Element] = []
-    for element in stream:
-        waiting.append(element)
-        n_live = sum(held.live for held in waiting)
-        if n_live == 0 or n_live >= batch:
-            yield from _flushed(step, root, waiting, seconds)
-            waiting = []
-    yield from _flushed(step, root, waiting, seconds)
+    with closing(stream):
+        for element in stream:
+            waiting.append(element)
+            n_live = sum(held.live for held in waiting)
+            if n_live == 0 or n_live >= min(step.batch, halved.get(step.name, step.batch)):
+                yield from _flushed(step, root, waiting, seconds, halved)
+                waiting = []
+    yield from _flushed(step, root, waiting, seconds, halved)
 
 
-def _flushed(step: Step, root: str, waiting: list[_Element], seconds: Seconds) -> Iterator[_Element]:
+def _flushed(step: Step, root: str, waiting: list[_Element], seconds: Seconds, halved: Halved) -> Iterator[_Element]:
     live = [element for element in waiting if element.live]
-    results = iter(_attempt(step, root, [element.value for element in live], seconds))
+    results = iter(_attempt(step, root, [element.value for element in live], seconds, halved) if live else [])
     for element in waiting:
         yield replace(element, value=next(results), stage=step.name) if element.live else element
 
 
-def _attempt(step: Step, root: str, values: list[Any], seconds: Seconds) -> list[Any]:
-    """A step's results; a batch that fails is tried again one by one, so that one bad item costs only itself."""
-    if not values:
-        return []
+def _attempt(step: Step, root: str, values: list[Any], seconds: Seconds, halved: Halved) -> list[Any]:
+    """A step's results; halves of a batch that fails are tried, so that one bad item costs only itself.
+
+    Where memory ran out the batch stays halved, unless one item alone is to blame.
+    """
+    results = _tried(step, root, values, seconds)
+    if not isinstance(results, _Failed):
+        return results
+    failed, half = results, (len(values) + 1) // 2
+    if len(values) == 1:
+        return [failed]
+    parts = (values[:half], values[half:])
+    results = [result for part in parts for result in _attempt(step, root, part, seconds, halved)]
+    if failed.memory and not any(isinstance(result, _Failed) and result.memory for result in results):
+        halved[step.name] = min(half, halved.get(step.name, half))
+    return results
+
+
+def _tried(step: Step, root: str, values: list[Any], seconds: Seconds) -> list[Any] | _Failed:
+    """A step's results, or why there are none; what a failed try held in memory is free again on return."""
     try:
         with _timed(seconds, step.name):
             results = step.run(values) if step.batch > 1 else [step.run(values[0])]
         if len(results) != len(values):
             raise ValueError(f"step {step.name} gave {len(results)} results for {len(values)} values")
         return list(results)
+    except MemoryError as error:
+        return _Failed(stage=step.name, error=f"{_explained(error, root)}: {_CURE}", memory=True)
     except Exception as error:  # noqa: BLE001  the one seam: what a step raises becomes the item's ledger row
-        if len(values) > 1:
-            return [result for value in values for result in _attempt(step, root, [value], seconds)]
-        return [_Failed(stage=step.name, error=_explained(error, root))]
+        return _Failed(stage=step.name, error=_explained(error, root))
 
 
 def _item_done(element: _Element) -> Done:

@@ -6,16 +6,16 @@ Streams shard by shard; memory does not grow with the number of samples.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
+from pipelines.batches import network_steps
 from pipelines.card import dataset_card
-from pipelines.curate import seconds_uri
+from pipelines.parts import parts_of
 from pipelines.plan import Plan, read_bad_records, read_plan
-from pipelines.recipes import parts_of
 from pipelines.shards import read_sidecar, shard_is_whole
+from pipelines.spent import read_spent
 from pipelines.tables import table_writer
 from schemas.errors import UserError
 from schemas.jobs import parse_job
@@ -153,10 +153,6 @@ def _write_card(out: str, plan: Plan, totals: Totals) -> None:
 
 
 def _write_job(out: str, plan: Plan, totals: Totals) -> None:
-    seconds: Counter[str] = Counter()
-    for shard in plan.shard_names():
-        with suppress(OSError, ValueError):  # lost with a crash between a shard and its times: they are no promise
-            seconds.update(json.loads(store.read_bytes(seconds_uri(out, shard))))
     job = {
         "schema_version": SCHEMA_VERSION,
         "dataset": plan.dataset,
@@ -166,6 +162,6 @@ def _write_job(out: str, plan: Plan, totals: Totals) -> None:
         "versions": plan.versions,
         "shards": [name for split in sorted(totals.tars) for name in totals.tars[split]],
         "counts": totals.plain(),
-        "seconds": {step: round(spent, 3) for step, spent in seconds.items()},
+        **read_spent(out, plan.shard_names()).plain(network_steps(parse_job(plan.config))),
     }
     store.write_bytes(store.join(out, "job.json"), json.dumps(job, indent=1, ensure_ascii=False).encode())

@@ -1,6 +1,7 @@
 """The Beam side: shard names -> Reshuffle -> Curate -> reports. Only names and counts cross it, pixels never do."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import apache_beam as beam
@@ -11,9 +12,10 @@ from pipelines.curate import ShardReport, curate_shard, stop_uri
 from pipelines.isolate import Worker
 from pipelines.version import code_version
 from pipelines.video import remove_camera_motion, track_points
+from pipelines.weights import fetch_weights, weights_file
 from schemas.config import CameraConfig, PointsConfig, TrackerConfig
 from schemas.errors import UserError
-from schemas.flow import Clip, Rejected
+from schemas.flow import Clip, Rejected, Tracker
 from schemas.jobs import JobConfig
 from transforms.trackers import build_tracker
 
@@ -52,6 +54,7 @@ class _CurateShard(beam.DoFn):  # type: ignore[misc]
                 f"the worker runs code {code_version()}, the launcher {self._code_version}; install the same version "
                 "on the workers, or send it along with --setup_file=./setup.py"
             )
+        fetch_weights(self._config)
         self._worker = Worker(self._config)
 
     def process(self, shard: str) -> Iterator[ShardReport]:
@@ -68,7 +71,7 @@ class _CurateShard(beam.DoFn):  # type: ignore[misc]
 def _count(report: ShardReport) -> None:
     for name in ("records", "items", "kept", "filtered", "quarantined"):
         Metrics.counter("somtom", name).inc(getattr(report.counts, name))
-    for step, seconds in report.seconds.items():
+    for step, seconds in report.spent.seconds.items():
         Metrics.counter("somtom", f"{step}_ms").inc(round(seconds * 1000))
 
 
@@ -90,9 +93,15 @@ def TrackPoints(config: TrackerConfig, points: PointsConfig) -> Any:
     """PTransform: Clip -> Tracked."""
 
     def step(clip: Clip) -> Any:
-        return track_points(clip, build_tracker(config), points)
+        return track_points([clip], _tracker(config), points)[0]
 
     return "TrackPoints" >> beam_step(step)
+
+
+@cache
+def _tracker(config: TrackerConfig) -> Tracker:
+    """One tracker per process, for a network is slow to load."""
+    return build_tracker(config, weights_file(config, "tracker"))
 
 
 def RemoveCameraMotion(config: CameraConfig) -> Any:

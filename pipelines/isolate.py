@@ -19,7 +19,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipelines.driver import Done, Seconds, broken_off, item_row, run_records
+from pipelines.driver import Done, Halved, Seconds, broken_off, item_row, run_records
 from pipelines.recipes import build_recipe
 from schemas.errors import UserError
 from schemas.flow import LedgerRow, Ref
@@ -31,6 +31,13 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NU
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """The recipe is built. `overlaps`: items may be in work together, and records with them."""
+
+    overlaps: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Begin:
     position: int
     key: str
@@ -39,6 +46,13 @@ class _Begin:
 @dataclass(frozen=True, kw_only=True)
 class _Beat:
     """Still at work on what began last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Halving:
+    """What comes after this was made in these batches."""
+
+    halved: Halved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +82,10 @@ class _Progress:
             self.begun = [begun for begun in self.begun if begun != (self.first, row.key)]
 
     def in_work(self) -> list[tuple[int, str]]:
-        """What a death may be due to: the items in work or, between items, the record."""
+        """What a death may be due to: the items in work or, between items, the record.
+
+        Where work overlaps it may be due to a record that is read on meanwhile; then these are tried one at a time.
+        """
         return [begun for begun in self.begun if begun[1]] or self.begun
 
 
@@ -83,14 +100,23 @@ class Worker:
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._overlaps = False
+        self._halved: Halved = {}
 
-    def run(self, refs: Sequence[Ref], seconds: Seconds) -> Iterator[Done]:
-        """Every record's events in order, as `run_records` gives them, whatever happens to the child."""
-        progress = _Progress()
+    def run(self, refs: Sequence[Ref], seconds: Seconds, halved: Halved | None = None) -> Iterator[Done]:
+        """Every record's events in order, as `run_records` gives them, whatever happens to the child.
+
+        Args:
+            seconds: counted up; the start of a child is the step "start".
+            halved: gets the batches that were halved for memory, in this run or before.
+        """
+        progress, halved = _Progress(), {} if halved is None else halved
+        halved.update(self._halved)
         while progress.first < len(refs):
-            death = yield from self._run_from(refs, progress, seconds)
+            death = yield from self._run_from(refs, progress, seconds, halved)
             if death:
-                for done in _settled(refs, progress, death):
+                sure = bool(progress.deaths) or not self._overlaps
+                for done in _settled(refs, progress, death, sure):
                     progress.end(done.row)
                     yield done
                 progress.begun.clear()
@@ -109,18 +135,25 @@ class Worker:
             process.kill()
             process.communicate()
 
-    def _run_from(self, refs: Sequence[Ref], progress: _Progress, seconds: Seconds) -> Generator[Done, None, str]:
+    def _run_from(
+        self, refs: Sequence[Ref], progress: _Progress, seconds: Seconds, halved: Halved
+    ) -> Generator[Done, None, str]:
         """Events until all records have ended (returns "") or the child has died or hung (returns how)."""
+        begun_s = time.perf_counter()
         connection = self._started()
+        seconds["start"] = seconds.get("start", 0.0) + time.perf_counter() - begun_s
         start = progress.first
         try:
-            connection.send((list(refs[start:]), dict(progress.known), bool(progress.deaths)))
+            connection.send((list(refs[start:]), dict(progress.known), bool(progress.deaths), dict(self._halved)))
             while connection.poll(self._config.run.deadline_s):
                 match connection.recv():
                     case _Begin(position=position, key=key):
                         progress.begun.append((start + position, key))
                     case _Beat():
                         continue
+                    case _Halving(halved=now):
+                        self._halved = now
+                        halved.update(now)
                     case Done() as done:
                         progress.end(done.row)
                         yield done
@@ -161,20 +194,24 @@ class Worker:
             raise UserError(_STOPPED)
         try:
             ours.send(self._config)
-            problem = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"
+            answer = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"
         except (EOFError, ConnectionError):
-            problem = "the process ended at once"
-        if problem:
+            answer = "the process ended at once"
+        if not isinstance(answer, _Ready):
             self._end_child()
-            raise UserError(f"a worker process could not start: {problem}")
+            raise UserError(f"a worker process could not start: {answer}")
+        self._overlaps = answer.overlaps
         return ours
 
 
-def _settled(refs: Sequence[Ref], progress: _Progress, how: str) -> Iterator[Done]:
-    """The rows of what the child was at, if this was its last chance; none if it is to be tried once more."""
+def _settled(refs: Sequence[Ref], progress: _Progress, how: str, sure: bool) -> Iterator[Done]:
+    """The rows of what the child was at, if this was its last chance; none if it is to be tried once more.
+
+    `sure`: nothing else was in work, of which the child did not tell.
+    """
     suspects = progress.in_work() or [(progress.first, "")]
     progress.deaths.update(suspects)
-    (position, key), alone = suspects[0], len(suspects) == 1
+    (position, key), alone = suspects[0], sure and len(suspects) == 1
     if not alone or (how == "crashed" and progress.deaths[position, key] < 2):
         return
     ref = refs[position]
@@ -193,36 +230,48 @@ def main(descriptor: int) -> None:
     config = connection.recv()
     try:
         recipe = build_recipe(config)
+    except UserError as error:
+        connection.send(str(error))
+        return
     except Exception as error:  # noqa: BLE001  told to the parent, which raises it
         connection.send(f"{type(error).__name__}: {error}")
         return
-    connection.send("")
-    beat = _Beats(connection).beat
+    sender = _Sender(connection)
+    sender.send(_Ready(overlaps=recipe.overlaps))
     with suppress(EOFError, ConnectionError):
         while True:
-            refs, known, one_at_a_time = connection.recv()
+            refs, known, one_at_a_time, halved = connection.recv()
             positions = {id(ref): position for position, ref in enumerate(refs)}
             seconds: Seconds = {}
 
             def tell(ref: Ref, key: str, positions: dict[int, int] = positions) -> None:
-                connection.send(_Begin(position=positions[id(ref)], key=key))
+                sender.send(_Begin(position=positions[id(ref)], key=key))
 
-            for done in run_records(recipe, refs, seconds, tell, beat, known, one_at_a_time):
-                connection.send(done)
-            connection.send(_End(seconds=seconds))
+            told = dict(halved)
+            for done in run_records(recipe, refs, seconds, tell, sender.beat, known, one_at_a_time, halved):
+                if halved != told:
+                    told = dict(halved)
+                    sender.send(_Halving(halved=told))
+                sender.send(done)
+            sender.send(_End(seconds=seconds))
 
 
-class _Beats:
-    """Sends beats, one a second at most."""
+class _Sender:
+    """Sends messages from any thread, and beats, one a second at most."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._last_s = connection, 0.0
+        self._lock = threading.Lock()
+
+    def send(self, message: object) -> None:
+        with self._lock:
+            self._connection.send(message)
 
     def beat(self) -> None:
         now_s = time.monotonic()
         if now_s - self._last_s >= 1:
             self._last_s = now_s
-            self._connection.send(_Beat())
+            self.send(_Beat())
 
 
 def _end_with_parent() -> None:

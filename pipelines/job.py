@@ -2,26 +2,30 @@
 
 import contextlib
 import io
+import json
 import logging
-import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pipelines import store
+from pipelines.batches import default_workers, network_steps
 from pipelines.config import hashed_part
 from pipelines.curate import stop_uri
 from pipelines.finish import Totals, finish, remove_ends
 from pipelines.lock import is_locked, locked
+from pipelines.parts import libraries_of
 from pipelines.plan import Plan, allow, make_plan, read_plan
 from pipelines.progress import Standing, Teller, look, watching
 from pipelines.shards import FOLDER, shard_is_whole, sidecar_uri
+from pipelines.spent import lines_on, parse_spent, read_spent
 from pipelines.version import code_version, library_versions
+from pipelines.weights import check_weights
 from schemas.config import VideoJob
 from schemas.errors import TooMuchQuarantinedError, UserError
-from schemas.jobs import JobConfig
+from schemas.jobs import JobConfig, parse_job
 from schemas.loading import differences
 from schemas.tables import OUTCOMES
 from transforms.datasets import build_unpacker
@@ -35,13 +39,15 @@ def run(
     """Makes a dataset, or goes on with one; gives its counts.
 
     Args:
-        workers: processes of the embedded runner; 0: one per core. Not used with a `--runner` of your own.
+        workers: processes of the embedded runner; 0: one per core, or one where networks run on a GPU. Not used with a
+            `--runner` of your own.
         retry_failed: make shards that hold quarantined records or items again.
 
     Raises:
         UserError: lines for a person.
         TooMuchQuarantinedError: with the ledger written, or, where no good end was possible any more, before it.
     """
+    check_weights(config)
     with locked(out):
         for folder in ("", FOLDER, "plan"):
             store.remove_partials(store.join(out, folder))
@@ -52,7 +58,7 @@ def run(
         if not all(shard_is_whole(out, shard) for shard in plan.shard_names()):
             remove_ends(out)
         with watching(out, len(plan.shard_names()), lambda standing: _stop_early(standing, plan, config, out)) as seen:
-            _curate(config, out, plan, workers or os.cpu_count() or 1, beam_flags)
+            _curate(config, out, plan, workers, beam_flags)
         if store.exists(stop_uri(out)):
             failed = f"{seen.total('quarantined_records')} of the first {seen.total('records')}"
             raise TooMuchQuarantinedError(_too_much(out, failed, ""))
@@ -104,7 +110,8 @@ def _planned(config: JobConfig, out: str) -> Plan:
 
 
 def _check_same(plan: Plan, config: JobConfig, out: str) -> None:
-    asked = {"config": hashed_part(config), "code_version": code_version(), "versions": library_versions()}
+    versions = library_versions(libraries_of(config))
+    asked = {"config": hashed_part(config), "code_version": code_version(), "versions": versions}
     begun = {"config": plan.config, "code_version": plan.code_version, "versions": plan.versions}
     changes = [change.removeprefix("config.") for change in differences(begun, asked)]
     if changes:
@@ -138,7 +145,7 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
     shards = plan.shard_names()
     embedded = not any(flag.startswith("--runner") for flag in flags)
     if embedded:
-        flags += _embedded_flags(min(workers, len(shards)), flags)
+        flags += _embedded_flags(min(workers or default_workers(config), len(shards)), flags)
     told = io.StringIO()
     try:
         with (
@@ -235,6 +242,7 @@ def status(out: str) -> str:
             f"dataset   {plan.dataset} (config {plan.config_hash}, code {plan.code_version})",
             f"shards    {len(standing.shards)} of {n_shards} done",
             f"items     {counts}",
+            *_time_lines(out, plan, standing.shards),
             f"state     {'finished' if finished else f'not finished, {writer}{cure}'}",
         ]
     )
@@ -248,5 +256,16 @@ def summary(out: str, totals: Totals) -> str:
     lines = [f"records   {records}", f"items     {items}"]
     if reasons:
         lines.append(f"reasons   {reasons}")
+    plan = read_plan(out)
+    lines += _time_lines(out, plan, plan.shard_names()) if plan else []
     lines.append(f"dataset   {out}")
     return "\n".join(lines)
+
+
+def _time_lines(out: str, plan: Plan, shards: Iterable[str]) -> list[str]:
+    """What the time of some shards went to; of a whole job from its job.json, one file in place of many."""
+    uri = store.join(out, "job.json")
+    with contextlib.suppress(KeyError, ValueError):  # a dataset of another version: its config is no config of ours
+        spent = parse_spent(json.loads(store.read_bytes(uri))) if store.exists(uri) else read_spent(out, shards)
+        return lines_on(spent, network_steps(parse_job(plan.config)))
+    return []

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines import sources, store
+from pipelines.batches import made_up_picture, network_step
+from pipelines.driver import Step
+from pipelines.weights import weights_file
 from schemas.flow import (
     BadRow,
     BoxMark,
@@ -25,13 +28,15 @@ from schemas.flow import (
 )
 from schemas.jobs import PictureJob
 from schemas.page import Page
-from schemas.pictures import BoxMarksConfig, PictureConfig, PictureSourceConfig, PicturesSource, RegionsConfig
+from schemas.pictures import BoxMarksConfig, PictureConfig, PictureSourceConfig, PicturesSource
+from schemas.proposers import RegionsConfig
 from schemas.ui_datasets import RicoRefExpFiles
 from transforms.box_drawing import draw_box_marks, mark_colours, outline_seen
 from transforms.datasets import build_unpacker
 from transforms.images import decode_image, image_size
 from transforms.keys import picture_key, rng_for
 from transforms.page_windows import Window, in_pixels, page_windows, seen_through
+from transforms.proposers import build_proposer
 from transforms.regions import chosen, filtered, unchosen
 from transforms.ui_targets import region_of, with_targets
 
@@ -212,6 +217,19 @@ def _shrunk(image_HW3: Pixels, max_side_px: int) -> Pixels:
     return shrunk_HW3
 
 
+def propose_step(config: PictureJob, proposer: Proposer | None = None) -> Step:
+    """The step that finds regions; `proposer` replaces the configured one."""
+    found = proposer or build_proposer(config.proposer, weights_file(config.proposer, "proposer"), config.run.device)
+    width = config.picture.max_side_px or config.picture.window_px
+    return network_step(
+        "propose",
+        lambda pictures: propose(pictures, found, config.regions),
+        config.proposer,
+        config.run,
+        once=lambda: found([made_up_picture((width, config.picture.window_px))]),
+    )
+
+
 def propose(pictures: Sequence[Picture], proposer: Proposer, config: RegionsConfig) -> list[Proposed]:
     """Candidates for marks with the reasons of those that can't be marked; what a dataset asks for can."""
     proposed = []
@@ -258,8 +276,8 @@ def _drawn(picture: Picture, regions: Regions, numbers: Sequence[int], first_id:
 
 def _box_mark(number: int, regions: Regions, mark_id: int) -> BoxMark:
     x1, y1, x2, y2 = _box(number, regions)
-    middle = (round((x1 + x2) / 2, 2), round((y1 + y2) / 2, 2))
-    return BoxMark(id=mark_id, region=number, xy=middle, box_xyxy=(x1, y1, x2, y2))
+    x, y = ((x1 + x2) / 2, (y1 + y2) / 2) if regions.point_R2 is None else regions.point_R2[number].tolist()
+    return BoxMark(id=mark_id, region=number, xy=(round(x, 2), round(y, 2)), box_xyxy=(x1, y1, x2, y2))
 
 
 def _box(number: int, regions: Regions) -> tuple[float, float, float, float]:

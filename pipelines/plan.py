@@ -23,6 +23,7 @@ from pipelines import sources, store
 from pipelines.buckets import bucketed
 from pipelines.config import config_hash, hashed_part
 from pipelines.duplicates import without_copies
+from pipelines.parts import libraries_of
 from pipelines.tables import table_writer
 from pipelines.version import code_version, library_versions
 from schemas.config import VideoJob
@@ -147,7 +148,7 @@ def make_plan(
         config=hashed_part(config),
         config_hash=config_hash(config),
         code_version=code_version(),
-        versions=library_versions(),
+        versions=library_versions(libraries_of(config)),
         dataset=config.dataset,
         records=counts["read"],
         bad_records=counts["bad"],

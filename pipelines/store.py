@@ -16,14 +16,17 @@ from fsspec.core import url_to_fs
 
 from schemas.errors import UserError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """what a write can meet and a read in the same block can't"""
 
 
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The file system of a URI and the path in it. UserError for a kind of URI that can't be used here."""
+def filesystem(uri: str, **options: Any) -> tuple[Any, str]:
+    """The file system of a URI and the path in it. UserError for a kind of URI that can't be used here.
+
+    `options`: what that kind of file system is opened with.
+    """
     try:
-        fs, path = url_to_fs(uri)
+        fs, path = url_to_fs(uri, **options)
     except (ImportError, ValueError) as error:
         raise UserError(
             f"{uri}: {' '.join(str(error).split())}; install what it needs (gs: pip install '.[gcp]') or use another"
@@ -90,31 +93,36 @@ def writing(uri: str) -> Iterator[BinaryIO]:
             folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=folder)
     try:
-        with explained(uri, _NO_ROOM), os.fdopen(handle, "wb") as file:
+        with explained(uri, NO_ROOM), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
         with explained(uri):
             if folder:
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(path)
-                _sync_folder(folder)
+                put_in_place(Path(temporary), Path(path))
             else:
                 fs.put_file(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Gives a local file that is written to its end its name, in the same folder, so that both survive a crash."""
+    _sync(temporary)
+    temporary.chmod(0o644)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
 @contextmanager
-def explained(uri: str, errnos: Container[int] | None = None) -> Iterator[None]:
-    """Turns the system's errors of writing (some of them: `errnos`) into `UserError`."""
+def explained(uri: str, errnos: Container[int] | None = None, field: str = "--out") -> Iterator[None]:
+    """Turns the system's errors of writing (some of them: `errnos`) into `UserError`; `field` said where to write."""
     try:
         yield
     except OSError as error:
         if errnos is not None and error.errno not in errnos:
             raise
         raise UserError(
-            f"--out: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be "
+            f"{field}: {uri} can't be written: {error.strerror or error}; free space or choose a folder that can be "
             "written, then run the same command again: it goes on where it stopped"
         ) from error
 
@@ -131,8 +139,8 @@ def remove_partials(folder: str) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -41,7 +41,7 @@ def try_first(config: JobConfig, folder: str) -> Iterator[str]:
     marked frame), of a picture NAME.marked.jpg.
     """
     ref = _first_ref(config)
-    for done in run_records(_showing(config), [ref], {}):
+    for done in run_records(_showing(config), [ref], {}, one_at_a_time=True):
         if done.sample is None:
             yield _told(done.row)
             continue
@@ -74,7 +74,7 @@ def _first_held(config: JobConfig) -> Any:
 
     ref = _first_ref(config)
     told = []
-    for done in run_records(_with_last_step(config, "hold", hold), [ref], {}):
+    for done in run_records(_with_last_step(config, "hold", hold), [ref], {}, one_at_a_time=True):
         if held:
             return held[0]
         told.append(_told(done.row))

@@ -1,6 +1,7 @@
 """What made a dataset: a hash of this project's own code, and the versions of the libraries that touch bytes."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,9 +35,9 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def library_versions() -> dict[str, str]:
-    """Installed versions by distribution name; "" for one that is not installed."""
-    return {name: _version(name) for name in _LIBRARIES}
+def library_versions(of_parts: Sequence[str] = ()) -> dict[str, str]:
+    """Installed versions by distribution name, of what every job uses and of its parts; "" for one not installed."""
+    return {name: _version(name) for name in (*_LIBRARIES, *of_parts)}
 
 
 def _version(name: str) -> str:

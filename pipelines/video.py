@@ -1,16 +1,20 @@
 """The video recipe: a segment of a video -> shots -> clips -> tracks -> camera motion removed -> marks -> sample."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 from pipelines import sources, store
+from pipelines.batches import made_up_clip, made_up_picture, network_step, overlapped
 from pipelines.config import config_hash
 from pipelines.driver import Opening, Recipe, Split, Step
-from pipelines.recipes import parts_of
+from pipelines.parts import parts_of
 from pipelines.version import code_version
+from pipelines.video_gate import gate_steps
+from pipelines.video_marks import find_objects, mark
+from pipelines.weights import weights_file
 from schemas.config import (
     CameraConfig,
     ContentShots,
@@ -20,12 +24,14 @@ from schemas.config import (
     NoCamera,
     NoShots,
     PointsConfig,
+    RegionObjects,
     VideoJob,
 )
 from schemas.flow import (
     Clip,
     EncodedSample,
     FinishedSample,
+    Gate,
     Judged,
     Marked,
     Ref,
@@ -39,16 +45,15 @@ from transforms.camera import estimate_camera, identity_motion
 from transforms.clips import cut_clips, sample_indices
 from transforms.encoding import encode_sample
 from transforms.footage import Footage, FootageError, fitted_size_wh, open_footage
-from transforms.keys import item_key, rng_for
-from transforms.marks import choose_marks
+from transforms.keys import item_key
 from transforms.motion import judge_motion
-from transforms.points import middle_points, texture_of, textured_points
+from transforms.points import middle_points, textured_points
 from transforms.prompts import parse_templates
-from transforms.reference import choose_reference, rebase
+from transforms.proposers import build_proposer
 from transforms.samples import build_sample
 from transforms.shots import find_shots
 from transforms.trackers import build_tracker
-from transforms.trackers.stretches import track_in_stretches
+from transforms.trackers.stretches import track_together
 
 _SHOT_SIDE_PX = 256
 """Shots are found on frames of this long side: cuts are coarse, and detection costs as much as decoding otherwise."""
@@ -79,24 +84,51 @@ class Span:
     last: int
 
 
-def video_recipe(config: VideoJob, tracker: Tracker | None = None) -> Recipe:
-    """The steps of the video recipe; `tracker` replaces the configured one (your own function, or a fake)."""
-    track = tracker or build_tracker(config.tracker)
+def video_recipe(config: VideoJob, tracker: Tracker | None = None, gate: Gate | None = None) -> Recipe:
+    """The steps of the video recipe; `tracker` and `gate` replace the configured ones (your own, or a fake)."""
+    track = tracker or build_tracker(config.tracker, weights_file(config.tracker, "tracker"), config.run.device)
     decode = config.decode
+    steps = (
+        Step(name="decode", run=lambda span: decode_clip(span, decode, config.clips.min_length_s)),
+        *gate_steps(config, gate),
+        network_step(
+            "track",
+            lambda clips: track_points(clips, track, config.points),
+            config.tracker,
+            config.run,
+            once=lambda: track_points([made_up_clip(config)], track, config.points),
+        ),
+        Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
+        Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
+        *_object_steps(config),
+        Step(name="marks", run=lambda judged: mark(judged, config)),
+        Step(name="sample", run=sample_builder(config)),
+        Step(name="encode", run=lambda finished: encode(finished, config.output.jpeg_quality)),
+    )
     return Recipe(
         root=config.source.root,
         open=Opening(name="open", run=VideoOpener(config).open),
         split=Split(name="shots", run=lambda video, beat: split_video(video, config, beat)),
-        steps=(
-            Step(name="decode", run=lambda span: decode_clip(span, decode, config.clips.min_length_s)),
-            Step(name="track", run=lambda clip: track_points(clip, track, config.points)),
-            Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
-            Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
-            Step(name="marks", run=lambda judged: mark(judged, config)),
-            Step(name="sample", run=sample_builder(config)),
-            Step(name="encode", run=lambda finished: encode(finished, config.output.jpeg_quality)),
-        ),
+        steps=overlapped(steps, config),
     )
+
+
+def _object_steps(config: VideoJob) -> list[Step]:
+    """The step that finds things, where marks are to be put on these."""
+    objects = config.objects
+    if not isinstance(objects, RegionObjects):
+        return []
+    part, side = objects.proposer, config.decode.long_side_px
+    proposer = build_proposer(part, weights_file(part, "objects.proposer"), config.run.device)
+    return [
+        network_step(
+            "objects",
+            lambda judged: find_objects(judged, proposer, config, objects),
+            part,
+            config.run,
+            once=lambda: proposer([made_up_picture((side, side))]),
+        )
+    ]
 
 
 class VideoOpener:
@@ -207,14 +239,14 @@ def decode_clip(span: Span, decode: DecodeConfig, min_length_s: float) -> Clip |
     )
 
 
-def track_points(clip: Clip, tracker: Tracker, config: PointsConfig) -> Tracked:
+def track_points(clips: Sequence[Clip], tracker: Tracker, config: PointsConfig) -> list[Tracked]:
     match config.place:
         case "textured":
             place = partial(textured_points, grid=config.grid)
         case "middle":
             place = partial(middle_points, grid=config.grid)
-    tracks = track_in_stretches(tracker, clip, place, stretch_s=config.stretch_s, overlap_s=config.overlap_s)
-    return Tracked(clip=clip, tracks=tracks)
+    found = track_together(tracker, clips, place, stretch_s=config.stretch_s, overlap_s=config.overlap_s)
+    return [Tracked(clip=clip, tracks=tracks) for clip, tracks in zip(clips, found, strict=True)]
 
 
 def remove_camera_motion(tracked: Tracked, config: CameraConfig) -> Steadied | Rejected:
@@ -249,37 +281,6 @@ def find_moving(steadied: Steadied, config: MotionConfig) -> Judged | Rejected:
     if isinstance(motion, Rejected):
         return motion
     return Judged(clip=clip, tracks=tracks, camera=camera, motion=motion)
-
-
-def mark(judged: Judged, config: VideoJob) -> Marked | Rejected:
-    """Draws the reference frame, turns everything to it and numbers the marks on it."""
-    clip, tracks = judged.clip, judged.tracks
-    rng = rng_for(config.seed, clip.key, "marks")
-    reference = choose_reference(
-        judged.motion,
-        tracks,
-        clip.times_s_T,
-        rng,
-        start_share=config.traces.start_share,
-        room_s=config.traces.interval_s,
-    )
-    camera, motion = rebase(judged.camera, judged.motion, reference)
-    marks = choose_marks(
-        motion,
-        tracks,
-        reference,
-        clip.size_wh,
-        texture_of(clip.frames_THW3[reference], tracks.xy_TN2[reference]),
-        rng,
-        k=config.marks.k,
-        max_moving=config.marks.max_moving,
-        min_moving_points=config.motion.min_moving_points,
-        min_gap=config.marks.min_gap,
-        min_displacement=config.motion.min_displacement,
-    )
-    if not marks:
-        return Rejected(reason="too_few_points", value=0, threshold=1)
-    return Marked(clip=clip, tracks=tracks, camera=camera, motion=motion, reference=reference, marks=marks)
 
 
 def sample_builder(config: VideoJob) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from schemas.config import Config
+from schemas.fields import Config
 from schemas.page import Box
 from schemas.roles import ROLES
 

@@ -7,25 +7,11 @@ left out of the config hash (pipelines/config.py).
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Uris = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
-"""one that stands alone need be no list"""
-
-
-class Config(BaseModel):
-    """Closed and frozen: an unknown field is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from schemas.fields import Config, NotNegative, Positive, Share, Uris
+from schemas.networks import CoTrackerTracker, Device, GateConfig, NoGate, SamProposer, YoloProposer
+from schemas.proposers import GridProposer, RegionsConfig, SegmentsProposer
 
 
 class VideosSource(Config):
@@ -122,7 +108,7 @@ class LucasKanadeTracker(Config):
     """a point whose patch is less like its first one (correlation) is lost"""
 
 
-TrackerConfig = LucasKanadeTracker
+TrackerConfig = Annotated[LucasKanadeTracker | CoTrackerTracker, Field(discriminator="name")]
 
 
 class HomographyCamera(Config):
@@ -163,6 +149,29 @@ class MarksConfig(Config):
     max_moving: Annotated[int, Field(ge=1)] = 5
     min_gap: NotNegative = 0.05
     """marks closer to one another than this are not both drawn, in diagonals"""
+
+
+class PointObjects(Config):
+    """Marks are put on tracked points."""
+
+    name: Literal["points"] = "points"
+
+
+class RegionObjects(Config):
+    """Marks are put on things: the regions of the reference frame that a share of their points says move."""
+
+    name: Literal["regions"] = "regions"
+    proposer: Annotated[SegmentsProposer | SamProposer | YoloProposer | GridProposer, Field(discriminator="name")] = (
+        SegmentsProposer()
+    )
+    regions: RegionsConfig = RegionsConfig(max_share=0.6)
+    min_points: Annotated[int, Field(ge=1)] = 2
+    """in a region that is to be marked"""
+    min_moving_share: Share = 0.5
+    """of the points in a region; with more of them moving it moves"""
+
+
+ObjectsConfig = Annotated[PointObjects | RegionObjects, Field(discriminator="name")]
 
 
 class TracesConfig(Config):
@@ -214,6 +223,15 @@ class RunConfig(Config):
     """work on one item that makes no progress for this long is quarantined(timeout)"""
     probe_threads: Annotated[int, Field(ge=1)] = 8
     """container headers read at once by the plan"""
+    device: Device = "auto"
+    """what networks run on; auto: the first GPU, where there is one"""
+    batch: Annotated[int, Field(ge=0)] = 0
+    """items that a network takes at once; 0: as many as fit its memory (one on a CPU)"""
+
+
+class LicenseConfig(Config):
+    permissive_only: bool = False
+    """refuse parts (code or weights) whose licence is not permissive: AGPL, non-commercial"""
 
 
 class VideoJob(Config):
@@ -229,14 +247,17 @@ class VideoJob(Config):
     decode: DecodeConfig = DecodeConfig()
     shots: ShotsConfig = ContentShots()
     clips: ClipsConfig = ClipsConfig()
+    gate: GateConfig = NoGate()
     points: PointsConfig = PointsConfig()
     tracker: TrackerConfig = LucasKanadeTracker()
     camera: CameraConfig = HomographyCamera()
     motion: MotionConfig = MotionConfig()
     marks: MarksConfig = MarksConfig()
+    objects: ObjectsConfig = PointObjects()
     traces: TracesConfig = TracesConfig()
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
+    license: LicenseConfig = LicenseConfig()
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")

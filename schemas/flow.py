@@ -77,7 +77,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """Frames of one shot at an even rate. `frame_indices_T`: their numbers in the source."""
+    """Frames of one shot at an even rate. `frame_indices_T`: their numbers in the source.
+
+    `text_similarity`: what the gate found of frames and narration, -1..1; NaN where it did not look.
+    """
 
     key: str
     ref: Ref
@@ -85,6 +88,7 @@ class Clip:
     times_s_T: Float
     fps: float
     frame_indices_T: npt.NDArray[np.int64]
+    text_similarity: float = float("nan")
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -130,11 +134,12 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PointMark:
-    """A numbered mark on a tracked point; `kind` is "moving" or "static"."""
+    """A numbered mark on a tracked point; `kind` is "moving" or "static", `region` that of a thing, else -1."""
 
     id: int
     track: int
     kind: str
+    region: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,10 +157,13 @@ class Steadied:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
+    """`regions`: of the frame that will be marked, where things are (objects.name=regions)."""
+
     clip: Clip
     tracks: Tracks
     camera: CameraMotion
     motion: Motion
+    regions: "Regions | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,6 +176,7 @@ class Marked:
     motion: Motion
     reference: int
     marks: tuple[PointMark, ...]
+    regions: "Regions | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -229,6 +238,8 @@ class Regions:
     """Candidates for marks, all of them: boxes in pixels of the picture, what they say, what they are.
 
     `role_R`: words of schemas/roles.py. `reason_R`: why a region can't be marked (schemas/reasons.py), "" if it can.
+    `point_R2`: where each is pointed at; None: in the middle of its box. `mask_R`: of the whole picture, as COCO's
+    compressed run lengths (transforms/masks.py), "" for a region without; None where nobody asked for masks.
     """
 
     xyxy_R4: npt.NDArray[np.float32]
@@ -236,6 +247,8 @@ class Regions:
     label_R: npt.NDArray[np.str_]
     role_R: npt.NDArray[np.str_]
     reason_R: npt.NDArray[np.str_]
+    point_R2: npt.NDArray[np.float32] | None = None
+    mask_R: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -332,5 +345,8 @@ Unpacker = Callable[[BinaryIO], Iterator[Screen | BadRow]]
 """A file that holds many pictures to its screens, in the order of the file; ValueError where the file can't be read on,
 after what came before was given."""
 
-Tracker = Callable[[Clip, Float], Tracks]
-"""Follows points_N2 (pixels, on frame 0) through a clip."""
+Gate = Callable[[Sequence[Clip]], list[float]]
+"""How well the frames of clips, all of them narrated, show what is said: -1..1 each."""
+
+Tracker = Callable[[Sequence[Clip], Sequence[Float]], list[Tracks]]
+"""Follows points_N2 of each clip (pixels, on its frame 0) through it."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.config import Config
+from schemas.fields import Config
 
 Box = Annotated[list[float], Field(min_length=4, max_length=4)]
 

@@ -17,6 +17,8 @@ FILTERED = {
     "(in diagonals): too little texture, or a scene with too much depth for a homography.",
     "parallax": "A larger share of the points than motion.max_parallax moves as things do that stand still nearer or "
     "farther than the background while the camera travels; nobody can tell which of them move.",
+    "text_mismatch": "No frame of the clip that was looked at shows what the narration says: the best cosine of CLIP's "
+    "picture and text is below gate.min_similarity.",
     "no_image": "The dataset names no picture for this row, or the file that it names is not there.",
     "too_large": "The picture has more pixels than picture.max_pixels and was not decoded.",
     "too_few_regions": "Fewer regions can be marked than marks.least.",

@@ -21,6 +21,7 @@ QualityName = Literal[
     "speed_per_s",
     "inlier_ratio",
     "residual_share",
+    "text_similarity",
     "label_free",
     "label_px",
     "label_contrast",
@@ -47,6 +48,8 @@ ARRAYS = {
     "regions_label_R": "string",
     "regions_role_R": "string",
     "regions_reason_R": "string",
+    "regions_point_R2": "float32",
+    "regions_mask_R": "string",
 }
 """The arrays of `KEY.npz` and their types. Names end in their axes: T time steps, N points, R regions, digits fixed."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.config import Config, NotNegative, Positive, Share
+from schemas.fields import Config, NotNegative, Positive, Share
 from schemas.sample import Task, TurnKind
 
 Count = Annotated[int, Field(ge=1)]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.config import Config, Uris
+from schemas.fields import Config, Uris
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "seeclick_web": ("img_filename", "elements"),

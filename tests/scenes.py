@@ -3,6 +3,7 @@
 Letters: T frames, O objects, N points. The reference frame is frame 0; "steady" positions are in its coordinates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from schemas.flow import Bool, Clip, Float, Ref, Tracks
+from schemas.flow import Bool, Clip, Float, Ref, Tracker, Tracks
 
 _VELOCITIES = ((5.0, 1.0), (-4.0, 2.0), (2.0, -4.0))
 """of the objects in turn, steady pixels per frame"""
@@ -81,6 +82,11 @@ def fake_tracks(xy_TN2: npt.ArrayLike, visible_TN: npt.ArrayLike = True) -> Trac
     for array in (xy, visible, confidence):
         array.setflags(write=False)
     return Tracks(xy_TN2=xy, visible_TN=visible, confidence_TN=confidence)
+
+
+def alone(tracker: Tracker) -> Callable[[Clip, Float], Tracks]:
+    """A tracker of one clip at a time."""
+    return lambda clip, points_N2: tracker([clip], [points_N2])[0]
 
 
 def make_scene(

@@ -19,7 +19,7 @@ from train.scores import Score
 
 
 def item(number: int, arm: str = "with") -> Item:
-    made = made_sample(make_scene(number), "with" if arm == "with" else "without", "train", built_in_templates())
+    made = made_sample(make_scene(number), "with" if arm == "with" else "without", "val", built_in_templates())
     return Item(sample=made.sample, images=made.images)
 
 

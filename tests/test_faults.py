@@ -158,6 +158,7 @@ def test_progress_in_plain_lines_and_the_summary(videos: Path, tmp_path: Path) -
     done = somtom(*words(videos, tmp_path / "out"))
     assert "records   4 kept, 0 filtered, 0 quarantined" in done.stdout
     assert "items     8 kept" in done.stdout
+    assert re.search(r"^time      .* s of work after .* s of start-up, bound by [a-z]+ \(", done.stdout, re.MULTILINE)
     assert "\r" not in done.stderr
     assert "shards, 8 items: 8 kept" in done.stderr
 

@@ -18,8 +18,20 @@ ALLOWED = {
 }
 HEAVY = {
     *("torch", "torchvision", "transformers", "timm", "ultralytics", "segment_anything", "cotracker"),
+    "open_clip",
     *("decord", "rapidocr", "onnxruntime", "playwright"),
 }
+LAZY = {
+    "transforms/footage_decord.py": {"decord"},
+    "transforms/networks.py": {"torch"},
+    "transforms/clip_gate.py": {"torch", "open_clip"},
+    "transforms/proposers/sam.py": {"torch", "torchvision"},
+    "transforms/proposers/sam_masks.py": {"torch"},
+    "transforms/proposers/yolo.py": {"torch"},
+    "transforms/proposers/yolo_weights.py": {"torch"},
+    "transforms/trackers/cotracker.py": {"torch", "cotracker"},
+}
+"""files of parts that are imported when the part is asked for, and what they may import at their top"""
 MODULES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -49,7 +61,7 @@ def test_heavy_libraries_are_imported_where_they_are_used_only(path: Path) -> No
         pytest.skip("the network and its training are torch")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    lazy_module = {"footage_decord.py": {"decord"}}.get(path.name, set())
+    lazy_module = LAZY.get(path.relative_to(ROOT).as_posix(), set())
     assert not imported(ast.Module(body=top, type_ignores=[])) & (HEAVY - lazy_module)
 
 

@@ -25,7 +25,8 @@ from bench.draw import draw_with_font_search
 from bench.report import ROOT
 from bench.truth.published import RULES, Called, call_moving, track_plain
 from pipelines.config import load_config
-from pipelines.video import encode, find_moving, mark, remove_camera_motion, sample_builder, track_points
+from pipelines.video import encode, find_moving, remove_camera_motion, sample_builder, track_points
+from pipelines.video_marks import mark
 from schemas.flow import Bool, Clip, Float, Judged, Marked, Motion, Rejected, Tracks
 from schemas.reasons import FILTERED
 from schemas.sample import MARKED_MEMBER
@@ -78,8 +79,8 @@ def clips_of(frames_THW3: Frames, n: int) -> list[Clip]:
 
 def steps(clip: Clip, tracks: Tracks | None = None) -> Judged | Rejected:
     """Our steps up to what moves, by our tracker or on given tracks."""
-    tracker = build_tracker(CONFIG.tracker) if tracks is None else lambda clip, points_N2: tracks
-    found = remove_camera_motion(track_points(clip, tracker, CONFIG.points), CONFIG.camera)
+    tracker = build_tracker(CONFIG.tracker) if tracks is None else lambda clips, points: [tracks]
+    found = remove_camera_motion(track_points([clip], tracker, CONFIG.points)[0], CONFIG.camera)
     return found if isinstance(found, Rejected) else find_moving(found, CONFIG.motion)
 
 

@@ -56,8 +56,8 @@ class Reader:
     characters: tuple[str, ...]
 
 
-def load_reader() -> Reader:
-    """Loads both networks from the installed package; never from anywhere else.
+def load_reader(part: str = "proposer.name=pixels") -> Reader:
+    """Loads both networks from the installed package; never from anywhere else. `part`: what asks for them.
 
     Raises:
         UserError: rapidocr or onnxruntime is not installed, or its package holds no networks.
@@ -67,7 +67,7 @@ def load_reader() -> Reader:
 
         folder = resources.files("rapidocr") / "models"
     except ImportError as error:
-        raise UserError(f"proposer.name=pixels needs {error.name}: {_CURE}") from error
+        raise UserError(f"{part} needs {error.name}: {_CURE}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -75,7 +75,7 @@ def load_reader() -> Reader:
     for kind in ("det", "rec"):
         files = sorted((file for file in folder.iterdir() if f"_{kind}_" in file.name), key=lambda file: file.name)
         if not files:
-            raise UserError(f"proposer.name=pixels: the package rapidocr holds no model '*_{kind}_*.onnx': {_CURE}")
+            raise UserError(f"{part}: the package rapidocr holds no model '*_{kind}_*.onnx': {_CURE}")
         sessions[kind] = onnxruntime.InferenceSession(files[-1].read_bytes(), options, ["CPUExecutionProvider"])
     characters = sessions["rec"].get_modelmeta().custom_metadata_map["character"].splitlines()
     return Reader(find=sessions["det"], read=sessions["rec"], characters=("", *characters, " "))

@@ -32,6 +32,8 @@ _OVER, _UNDER = 0.92, 0.23
 """how far the box of a line of text reaches above and below its base line, as browsers lay it out"""
 WIDE_SCRIPT = 0x2E80
 """from here on characters fill their square"""
+_SURE_GLYPH = 0.75
+"""one or two characters that the OCR is less sure of are rather a drawing"""
 _MAX_GAP = 0.7
 """more white between two characters parts them, of the height of the line's box"""
 _MAX_STEP = 1.1
@@ -63,6 +65,16 @@ class Words:
     ground_3: Float
     links: tuple["Words", ...] = ()
     """those among them that have a colour of their own"""
+
+
+def are_drawings(texts: Sequence[str], scores: Sequence[float]) -> list[bool]:
+    """Which of what was read in one picture is rather a drawing that was taken for a character or two."""
+    wide = any(sum(ord(char) >= WIDE_SCRIPT for char in text) > 2 for text in texts)
+    known = [all(char.isalnum() and (char.isascii() or wide) for char in text) for text in texts]
+    return [
+        len(text) <= 2 and not (is_known and score >= _SURE_GLYPH)
+        for text, score, is_known in zip(texts, scores, known, strict=True)
+    ]
 
 
 def fit_lines(image_HW3: Pixels, lines: Sequence[Line], fences: Sequence[IntBox]) -> list[Words]:

@@ -102,7 +102,7 @@ def _finished(marked: MarkedPicture, sample: Sample, *, keep_clean: bool) -> Fin
     if keep_clean:
         images[CLEAN_MEMBER] = marked.picture.image_HW3
     return FinishedSample(
-        sample=sample, source_key=marked.picture.ref.source_key, images=images, arrays=_arrays(marked.regions)
+        sample=sample, source_key=marked.picture.ref.source_key, images=images, arrays=region_arrays(marked.regions)
     )
 
 
@@ -148,11 +148,17 @@ def _image(marked: MarkedPicture, member: str, role: ImageRole) -> Image:
     return Image(member=member, role=role, width=width, height=height)
 
 
-def _arrays(regions: Regions) -> dict[str, npt.NDArray[Any]]:
-    return {
+def region_arrays(regions: Regions) -> dict[str, npt.NDArray[Any]]:
+    """What `KEY.npz` holds of regions."""
+    arrays: dict[str, npt.NDArray[Any]] = {
         "regions_xyxy_R4": regions.xyxy_R4,
         "regions_score_R": regions.score_R,
         "regions_label_R": regions.label_R,
         "regions_role_R": regions.role_R,
         "regions_reason_R": regions.reason_R,
     }
+    if regions.point_R2 is not None:
+        arrays["regions_point_R2"] = regions.point_R2
+    if regions.mask_R is not None:
+        arrays["regions_mask_R"] = regions.mask_R
+    return arrays

@@ -129,7 +129,7 @@ def _is_drawn_from_tracks(sample: Sample, arrays: Mapping[str, npt.NDArray[Any]]
     return (
         arrays.keys() >= _NEEDED
         and bool(sample.marks)
-        and all(mark.track >= 0 and mark.kind in ("moving", "static") for mark in sample.marks)
+        and all(mark.track >= 0 > mark.region and mark.kind in ("moving", "static") for mark in sample.marks)
         and len({mark.image for mark in sample.marks}) == 1
         and sample.images[sample.marks[0].image].member == MARKED_MEMBER
         and not sample.targets

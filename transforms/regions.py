@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.flow import Bool, Float, Regions
-from schemas.pictures import RegionsConfig
+from schemas.proposers import RegionsConfig
 from schemas.roles import CLICKABLE
 from transforms.box_arrays import areas, shared_areas
 
@@ -73,7 +73,7 @@ def chosen(regions: Regions, *, most: int, wanted: Sequence[int], rng: np.random
             drawn_R[number],
         ),
     )
-    return _in_reading_order(regions.xyxy_R4, order[:most])
+    return in_reading_order(regions.xyxy_R4, order[:most])
 
 
 def unchosen(regions: Regions, numbers: Sequence[int]) -> Regions:
@@ -151,7 +151,7 @@ def _blank(xyxy_R4: Float, live_R: Bool, image_HW3: Pixels, min_contrast: float)
     return blank_R
 
 
-def _in_reading_order(xyxy_R4: Float, numbers: Sequence[int]) -> list[int]:
+def in_reading_order(xyxy_R4: Float, numbers: Sequence[int]) -> list[int]:
     """Row by row, each from left to right; a row is what has its middle within half a height of the row's first."""
     rows: list[list[int]] = []
     for number in sorted(numbers, key=lambda number: (xyxy_R4[number, 1] + xyxy_R4[number, 3], number)):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.config import TracesConfig
-from schemas.flow import FinishedSample, Marked, PointMark
+from schemas.flow import FinishedSample, Marked, PointMark, Regions
 from schemas.sample import (
     ARRAYS,
     CLEAN_MEMBER,
@@ -29,6 +29,7 @@ from schemas.sample import (
     TurnKind,
 )
 from transforms.drawing import draw_marks
+from transforms.picture_samples import region_arrays
 from transforms.prompts import Bins, Templates, clean_narration, question, som_answer, tom_answer
 from transforms.traces import resample, room_for, to_bins, told_traces
 
@@ -108,6 +109,7 @@ def marks_and_turns(
 def _mark(mark: PointMark, marked: Marked) -> Mark:
     visible_T = marked.tracks.visible_TN[:, mark.track]
     confidence_T = marked.tracks.confidence_TN[visible_T, mark.track].astype(np.float64)
+    thing = _thing(mark.region, marked.regions) if marked.regions else {}
     return Mark(
         id=mark.id,
         image=0,
@@ -116,7 +118,17 @@ def _mark(mark: PointMark, marked: Marked) -> Mark:
         score=round(float(confidence_T.mean()), 4) if len(confidence_T) else 0.0,
         proposer=_PROPOSER,
         track=mark.track,
+        **thing,
     )
+
+
+def _thing(region: int, regions: Regions) -> dict[str, Any]:
+    """What a mark on a thing says of it."""
+    return {
+        "region": region,
+        "box_xyxy": _rounded(regions.xyxy_R4[region], 2),
+        "label": str(regions.label_R[region]),
+    }
 
 
 def _trace(mark: Mark, marked: Marked, config: TracesConfig) -> Trace:
@@ -229,6 +241,8 @@ def _quality(marked: Marked) -> list[Quality]:
         "inlier_ratio": float(camera.inlier_ratio_T.min()),
         "residual_share": camera.residual_px / float(np.hypot(*marked.clip.size_wh)),
     }
+    if not np.isnan(marked.clip.text_similarity):
+        values["text_similarity"] = marked.clip.text_similarity
     return [Quality(name=name, value=round(float(value), 6)) for name, value in values.items()]
 
 
@@ -242,7 +256,8 @@ def _arrays(marked: Marked) -> dict[str, npt.NDArray[Any]]:
         "inlier_ratio_T": marked.camera.inlier_ratio_T,
         "times_s_T": marked.clip.times_s_T,
     }
-    return {name: np.asarray(array, dtype=ARRAYS[name]) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, dtype=ARRAYS[name]) for name, array in arrays.items()}
+    return arrays | (region_arrays(marked.regions) if marked.regions else {})
 
 
 def _rounded(values: npt.ArrayLike, digits: int) -> list[float]:

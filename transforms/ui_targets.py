@@ -1,6 +1,7 @@
 """Which regions a dataset's tasks are about. Letters: R regions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,12 @@ def with_targets(regions: Regions, tasks: Sequence[PageTask]) -> Regions:
     boxes = [(box[0], box[1], box[2], box[3]) for task in tasks if (box := task.box_xyxy)]
     boxes = [box for box in dict.fromkeys(boxes) if box[0] < box[2] and box[1] < box[3]]
     new = [box for box in boxes if not _meant(box, regions)]
-    added = make_regions(new, [1.0] * len(new), [""] * len(new), [""] * len(new))
-    joined = {name: np.concatenate([getattr(regions, name), getattr(added, name)]) for name in Regions.__slots__}
+    nothing, middles = [""] * len(new), [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in new]
+    added = make_regions(new, [1.0] * len(new), nothing, nothing, points=middles, masks=nothing)
+    joined: dict[str, Any] = {
+        name: None if (own := getattr(regions, name)) is None else np.concatenate([own, getattr(added, name)])
+        for name in Regions.__slots__
+    }
     reason_R = joined["reason_R"].astype(object)
     for task in tasks:
         region = region_of(task, Regions(**joined))

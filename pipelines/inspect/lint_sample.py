@@ -26,6 +26,7 @@ from schemas.sample import (
     Sample,
 )
 from transforms.encoding import decode_arrays, decode_sample, member_order
+from transforms.masks import decode_rle
 from transforms.prompts import parse_som_answer, parse_tom_answer
 from transforms.traces import to_bins
 
@@ -167,6 +168,19 @@ def _check_arrays(sample: Sample, data: bytes | None) -> Iterator[str]:
                 yield f"mark {mark.id} is number {number} of {axes.get(axis, 0)} along axis {axis} of the arrays"
     if not ill:
         yield from _check_motion(sample, arrays)
+        yield from _check_masks(sample, arrays)
+
+
+def _check_masks(sample: Sample, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[str]:
+    """Masks of regions are of the whole marked picture."""
+    marked = next((image for image in sample.images if image.role == "marked"), None)
+    for region, text in enumerate(arrays.get("regions_mask_R", np.zeros(0, np.str_)).tolist()):
+        if not text or marked is None:
+            continue
+        try:
+            decode_rle(text, (marked.width, marked.height))
+        except ValueError as error:
+            yield f"npz: regions_mask_R: region {region}: {error}"
 
 
 def _check_motion(sample: Sample, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[str]:

@@ -38,8 +38,9 @@ def check_texts(sample: Sample) -> Iterator[str]:
 
 
 def check_drawn(sample: Sample, member: str, image_HW3: Pixels) -> Iterator[str]:
-    """Boxes that the picture does not show; `member`: of which picture."""
-    boxes = [mark for mark in sample.marks if mark.box_xyxy and sample.images[mark.image].member == member]
+    """Boxes that the picture does not show; `member`: of which picture. Marks on tracks are points, box or not."""
+    boxed = [mark for mark in sample.marks if mark.box_xyxy and mark.track < 0]
+    boxes = [mark for mark in boxed if sample.images[mark.image].member == member]
     colours = mark_colours([(mark.id, _box(mark)) for mark in boxes], (image_HW3.shape[1], image_HW3.shape[0]))
     for mark, colour in zip(boxes, colours, strict=True):
         seen = outline_seen(image_HW3, _box(mark), colour)

@@ -22,6 +22,7 @@ from bench.generated import write_dataset as write
 from model.answers import parse_mark, parse_point, parse_traces
 from pipelines.inspect.lint import lint
 from train.evaluate import read_bins, read_items
+from transforms.prompts import parse_som_answer
 from transforms.traces import to_bins
 
 
@@ -69,7 +70,12 @@ def test_the_arms_ask_the_same_and_answer_each_in_its_way() -> None:
         at = parse_point(bare.turns[2 * number + 1].content)
         assert at == pytest.approx(np.array(one.xy) / SIDE, abs=0.006)
     assert not bare.marks and not bare.traces and len(bare.turns) == n_turns
-    told = parse_traces(marked.turns[-1].content)
+    traced, located = (turn for turn in marked.turns[n_turns:] if turn.role == "assistant")
+    places = {thing.mark: to_bins(thing.way_K2()[:1], (SIDE, SIDE), BINS)[0] for thing in scene.things}
+    assert parse_som_answer(located.content) == places
+    held_out = made_sample(scene, "with", "val", templates).sample
+    assert held_out.turns == marked.turns[:-2] and held_out.tasks == ["grounding", "tom"]
+    told = parse_traces(traced.content)
     true = {thing.mark: to_bins(thing.way_K2(), (SIDE, SIDE), BINS) for thing in scene.things if thing.moves}
     assert {mark: [trace.start, *trace.future] for mark, trace in told.items()} == true
 

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 
 def test_both_rivals_follow_the_same_points() -> None:
     clip = make_clip(find_frames(ROOT / "demo", "tune"), 12)
-    tracks = build_tracker(load_config("video", ["source.uris=['x']"]).tracker)(clip, grid_points(clip.size_wh, 15))
+    tracker = build_tracker(load_config("video", ["source.uris=['x']"]).tracker)
+    (tracks,) = tracker([clip], [grid_points(clip.size_wh, 15)])
     away_N = np.linalg.norm(track_plainly(clip) - tracks.xy_TN2[-1], axis=1)
     assert np.median(away_N[tracks.visible_TN[-1]]) < 0.3
 

@@ -1,5 +1,7 @@
 """The driver with fake steps: every record and item has one outcome, in order, whatever the steps do."""
 
+import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -148,7 +150,7 @@ def test_batches_cross_records_and_keep_the_order() -> None:
     assert [done.sample.key for done in events if done.sample] == ["A-0", "A-1", "B-0", "B-1", "C-0", "C-1"]
 
 
-def test_a_failed_batch_is_tried_one_by_one() -> None:
+def test_a_bad_item_of_a_batch_costs_only_itself() -> None:
     def fail(values: list[str]) -> list[str]:
         if "a-1" in values:
             raise RuntimeError("out of memory")
@@ -207,3 +209,176 @@ def test_a_record_says_why_as_its_best_item_does() -> None:
         *("record", "a", "filtered"),
         *("judge", "too_short", 1),
     )
+
+
+def hungry(room: int, sizes: list[int], greedy: str = "") -> Step:
+    """A step that runs out of memory for more than `room` values at once, or for one value in any company."""
+
+    def run(values: list[str]) -> list[str]:
+        sizes.append(len(values))
+        if len(values) > room or greedy in values:
+            raise MemoryError("CUDA out of memory")
+        return values
+
+    return Step(name="gpu", run=run, batch=8)
+
+
+def outcomes(events: Iterator[Done]) -> dict[str, str]:
+    return {done.row.key: done.row.outcome for done in events if done.row.kind == "item"}
+
+
+def test_a_batch_that_memory_has_no_room_for_is_halved_and_stays_so() -> None:
+    sizes: list[int] = []
+    halved: dict[str, int] = {}
+    made = recipe([hungry(3, sizes)], items=20)
+    assert set(outcomes(run_records(made, refs("a"), {}, halved=halved)).values()) == {"kept"}
+    assert halved == {"gpu": 2}
+    assert sizes == [8, 4, 2, 2, 4, 2, 2, *[2] * 6]
+    sizes.clear()
+    list(run_records(made, refs("b"), {}, halved=halved))
+    assert sizes == [2] * 10
+
+
+def test_an_item_that_memory_has_no_room_for_alone_costs_itself_and_halves_nothing() -> None:
+    sizes: list[int] = []
+    halved: dict[str, int] = {}
+    events = list(run_records(recipe([hungry(8, sizes, "a-3")], items=16), refs("a"), {}, halved=halved))
+    bad = next(done.row for done in events if done.row.outcome == "quarantined")
+    assert [done.row.key for done in events if done.row.outcome == "quarantined"] == ["a-3"]
+    assert "MemoryError: CUDA out of memory" in bad.error
+    assert "decode.long_side_px" in bad.error and "run.device=cpu" in bad.error
+    assert halved == {} and sizes[-1] == 8
+
+
+def test_what_a_failed_try_held_is_let_go_of_before_the_next() -> None:
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def run(values: list[str]) -> list[str]:
+        alive.append(any(ref() is not None for ref in held))
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        if len(values) > 1:
+            try:
+                raise ValueError("of the library")
+            except ValueError as error:
+                raise MemoryError("out of memory") from error
+        return values
+
+    list(run_records(recipe([Step(name="gpu", run=run, batch=4)]), refs("a", "b"), {}))
+    assert len(alive) == 7 and not any(alive)
+
+
+def test_one_at_a_time_uses_neither_batches_nor_threads() -> None:
+    sizes: list[int] = []
+    threads: set[str] = set()
+
+    def run(values: list[str]) -> list[str]:
+        sizes.append(len(values))
+        threads.add(threading.current_thread().name)
+        return values
+
+    made = recipe([Step(name="gpu", run=run, batch=4, ahead=4), Step(name="after", run=lambda v: v, ahead=4)])
+    list(run_records(made, refs("a", "b"), {}, one_at_a_time=True))
+    assert sizes == [1, 1, 1, 1]
+    assert threads == {threading.current_thread().name}
+
+
+def busy_recipe(ahead: int) -> Recipe:
+    """Every kind of outcome, around a step with batches; in three threads, if `ahead`."""
+
+    def judge(value: str) -> Any:
+        return Rejected(reason="too_short", value=1, threshold=2) if value.endswith("3") else value
+
+    def network(values: list[str]) -> list[str]:
+        if any(value.endswith("5") for value in values):
+            raise ValueError("bad pixels")
+        return [value.upper() for value in values]
+
+    def split(opened: Opened) -> Iterator[tuple[str, Any]]:
+        for number in range(7):
+            yield f"{opened.ref.record_id}-{number}", f"{opened.ref.record_id}-{number}"
+        if opened.ref.record_id == "c":
+            raise OSError("cut off")
+
+    steps = [
+        Step(name="judge", run=judge),
+        Step(name="network", run=network, batch=3, ahead=ahead),
+        Step(name="after", run=lambda value: value + "!", ahead=ahead),
+    ]
+    return recipe(steps, split=split)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 50])
+def test_threads_change_nothing(ahead: int) -> None:
+    before = threading.active_count()
+    names = refs(*"abcdefgh")
+    seconds: dict[str, float] = {}
+    plain = [(done.row, done.sample) for done in run_records(busy_recipe(0), names, {})]
+    threaded = [(done.row, done.sample) for done in run_records(busy_recipe(ahead), names, seconds)]
+    assert [repr(row) for row, _ in threaded] == [repr(row) for row, _ in plain]
+    assert [sample and sample.key for _, sample in threaded] == [sample and sample.key for _, sample in plain]
+    assert {row.outcome for row, _ in plain} == {"kept", "filtered", "quarantined"}
+    assert list(seconds) == ["open", "split", "judge", "network", "after", "encode"]
+    assert threading.active_count() == before
+
+
+def test_a_network_and_the_decoding_before_it_work_at_the_same_time() -> None:
+    last = 6
+    met = threading.Barrier(3, timeout=20)
+
+    def meeting(place: int) -> Any:
+        """Waits until decoding is at a clip, the network at the one before, and what comes after at the one before."""
+
+        def run(value: str) -> str:
+            number = int(value.partition("-")[2])
+            if 2 <= number + place <= last:  # first and last somebody has nothing to do
+                met.wait()
+            return value
+
+        return run
+
+    steps = [
+        Step(name="decode", run=meeting(0)),
+        Step(name="network", run=meeting(1), ahead=1),
+        Step(name="after", run=meeting(2), ahead=1),
+    ]
+    found = outcomes(run_records(recipe(steps, items=last + 1), refs("a"), {}))
+    assert set(found.values()) == {"kept"}, "each waits until all three are at work at once"
+
+
+def test_leaving_early_ends_the_threads_and_closes_the_record() -> None:
+    before = threading.active_count()
+    closed: list[str] = []
+    steps = [Step(name="network", run=lambda v: v, ahead=2), Step(name="after", run=lambda v: v, ahead=2)]
+    events = run_records(recipe(steps, items=100, closed=closed), refs("a"), {})
+    assert next(events).row.key == "a-0"
+    events.close()
+    assert threading.active_count() == before
+    assert closed == ["a"]
+
+
+@pytest.mark.parametrize("where", ["decode", "network"])
+def test_an_interrupt_in_a_thread_stops_the_run(where: str) -> None:
+    before = threading.active_count()
+
+    def interrupt(value: str) -> str:
+        if value == "a-3":
+            raise KeyboardInterrupt
+        return value
+
+    steps = [
+        Step(name="decode", run=interrupt if where == "decode" else str),
+        Step(name="network", run=interrupt if where == "network" else str, ahead=2),
+        Step(name="after", run=str, ahead=2),
+    ]
+    events = run_records(recipe(steps, items=10), refs("a"), {})
+    got = []
+    with pytest.raises(KeyboardInterrupt):
+        for done in events:
+            got.append(done.row.key)
+    assert got == ["a-0", "a-1", "a-2"]
+    assert threading.active_count() == before

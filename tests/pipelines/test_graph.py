@@ -113,7 +113,7 @@ def test_reports_metrics_and_ledger_agree(planned: tuple[VideoJob, str, list[str
         assert sorted(report.shard for report in reports) == shards
         for report in reports:
             assert report.counts == read_sidecar_counts(out, report.shard)
-            assert {"decode", "track", "write"} <= report.seconds.keys() or not report.counts.kept
+            assert {"decode", "track", "write"} <= report.spent.seconds.keys() or not report.counts.kept
 
     counters = curated(planned, one_report_each)
     finish(out, max_quarantined=1)
@@ -133,7 +133,7 @@ def test_done_shards_are_reported_and_not_made_again(planned: tuple[VideoJob, st
 
     def no_work(reports: list[ShardReport]) -> None:
         assert sorted(report.shard for report in reports) == shards
-        assert not any(report.seconds for report in reports)
+        assert not any(report.spent.seconds for report in reports)
 
     again = curated(planned, no_work)
     assert {name: again[name] for name in _COUNTS} == {name: first[name] for name in _COUNTS}

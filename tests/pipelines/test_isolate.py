@@ -28,6 +28,14 @@ def config(folder: Path, *overrides: str) -> VideoJob:
     return load_config("video", [f"source.uris={folder}", *FAST, *overrides])
 
 
+@pytest.fixture
+def together(tmp_path: Path) -> Worker:
+    """A worker whose child takes clips in threads and batches."""
+    return Worker(
+        load_config("video", [f"source.uris=['{tmp_path}/x.mp4']", "run.deadline_s=2"]), "tests.threaded_child"
+    )
+
+
 def refs(*names: str) -> list[Ref]:
     fields = {"end_s": float("inf"), "text": ""}
     return [fake_ref(record_id=name, record_key=name, uri=f"{name}.mp4", **fields) for name in names]
@@ -93,6 +101,65 @@ def test_a_clip_that_hangs_is_stopped_at_its_deadline(folder: Path) -> None:
 
 def test_slow_work_that_goes_on_is_no_hang(folder: Path) -> None:
     assert run(Worker(config(folder, "run.deadline_s=3"), "tests.dying_child"), "slow-shots") == kept("slow-shots")
+
+
+def run_together(worker: Worker, *names: str) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
+    halved: dict[str, int] = {}
+    try:
+        return [told(done) for done in worker.run(refs(*names), {}, halved)], halved
+    finally:
+        worker.close()
+
+
+def all_kept(*names: str) -> list[tuple[str, str, str]]:
+    return [(key, "kept", "") for name in names for key in (f"{name}-0", f"{name}-1", f"{name}-2", name)]
+
+
+def test_threads_and_batches_in_a_child_keep_the_order(together: Worker) -> None:
+    assert run_together(together, "a", "b", "c", "d") == (all_kept("a", "b", "c", "d"), {})
+
+
+def test_a_batch_that_is_halved_in_a_child_is_told_and_stays_so_from_shard_to_shard(together: Worker) -> None:
+    halved: dict[str, int] = {}
+    first = [told(done) for done in together.run(refs("memory", "b", "c"), {}, halved)]
+    assert (first, halved) == (all_kept("memory", "b", "c"), {"network": 2})
+    assert run_together(together, "at-most-2", "e") == (all_kept("at-most-2", "e"), {"network": 2})
+
+
+def test_a_halved_batch_is_told_though_the_child_dies_and_kept_by_the_next(together: Worker) -> None:
+    rows, halved = run_together(together, "memory", "b", "kills", "c")
+    assert [row for row in rows if row[1] != "kept"] == [("kills-1", "quarantined", "crashed")]
+    assert [row[0] for row in rows if row[0] in ("memory", "b", "kills", "c")] == ["memory", "b", "kills", "c"]
+    assert halved == {"network": 2}
+
+
+@pytest.mark.parametrize("name", ["kills", "hangs", "exits"])
+def test_of_clips_in_work_together_only_the_one_to_blame_is_lost(together: Worker, name: str) -> None:
+    rows, _ = run_together(together, "a", name, "c")
+    reason = "timeout" if name == "hangs" else "crashed"
+    assert rows == [
+        *all_kept("a"),
+        (f"{name}-0", "kept", ""),
+        (f"{name}-1", "quarantined", reason),
+        (f"{name}-2", "kept", ""),
+        (name, "kept", ""),
+        *all_kept("c"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["open-kills", "open-hangs"])
+def test_clips_that_wait_for_a_batch_are_not_to_blame_for_a_record_that_is_opened_meanwhile(
+    together: Worker, name: str
+) -> None:
+    rows, _ = run_together(together, "one-clip", name, "c")
+    reason = "crashed" if name == "open-kills" else "timeout"
+    assert rows == [
+        ("one-clip-0", "kept", ""),
+        ("one-clip", "kept", ""),
+        (f"{name}-rest0", "quarantined", reason),
+        (name, "quarantined", reason),
+        *all_kept("c"),
+    ]
 
 
 def test_a_child_that_cannot_start_is_no_records_fault(folder: Path) -> None:

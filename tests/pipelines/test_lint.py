@@ -422,6 +422,11 @@ BROKEN = {
     "npz is none": (with_member(ui, "npz", b"PK"), "npz: can't be opened without pickle"),
     "unknown array": (with_arrays(ui, depth_HW=np.zeros((2, 2))), "npz: unknown arrays depth_HW"),
     "array of another type": (with_arrays(ui, regions_score_R=np.ones(3)), "regions_score_R is float64[3]"),
+    "masks of another picture": (
+        with_arrays(ui, regions_mask_R=np.array(["", "6", ""])),
+        "regions_mask_R: region 1: run lengths add up to 6 pixels, the picture has",
+    ),
+    "a mask that is none": (with_arrays(ui, regions_mask_R=np.array(["", "", "0O"])), "region 2: run lengths '0O'"),
     "array with fewer axes": (with_arrays(tom, visible_TN=np.ones(5, bool)), "visible_TN is bool[5]"),
     "array of another length": (with_arrays(tom, times_s_T=np.ones(6)), "times_s_T has 6 along axis T, want 5"),
     "array of another width": (

@@ -1,6 +1,8 @@
 """The video recipe's own steps: shots, clips and decoding of files; marks and samples of a scene of known truth."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ import pytest
 from pipelines import video
 from pipelines.config import load_config
 from pipelines.inspect.lint_sample import check_sample
-from pipelines.video import VideoOpener, decode_clip, mark, sample_builder, split_video
-from schemas.config import VideoJob
-from schemas.flow import CameraMotion, Clip, Judged, Marked, Motion, Rejected
+from pipelines.video import VideoOpener, decode_clip, sample_builder, split_video
+from pipelines.video_marks import find_objects, mark
+from schemas.config import RegionObjects, VideoJob
+from schemas.flow import CameraMotion, Clip, Judged, Marked, Motion, Picture, Regions, Rejected
 from tests import media
 from tests.scenes import Scene, fake_ref, fake_tracks, make_scene
 from transforms import footage
 from transforms.encoding import encode_sample
 from transforms.points import grid_points
+from transforms.proposers.windows import make_regions
 
 
 def clips(path: Path, *overrides: str, **ref: Any) -> tuple[list[Clip], list[Rejected]]:
@@ -198,3 +202,41 @@ def test_a_clip_without_a_point_to_mark_is_filtered() -> None:
     rejected = mark(unknown, job())
     assert isinstance(rejected, Rejected)
     assert (rejected.reason, rejected.value, rejected.threshold) == ("too_few_points", 0, 1)
+
+
+def seen_boxes(scene: Scene, frame: int) -> list[tuple[float, float, float, float]]:
+    """The boxes of the objects as the camera of a frame sees them."""
+    boxes = []
+    for x1, y1, x2, y2 in scene.object_boxes_TO4[frame]:
+        corners_43 = np.array([(x1, y1, 1), (x2, y1, 1), (x2, y2, 1), (x1, y2, 1)])
+        seen_43 = corners_43 @ np.linalg.inv(scene.homographies_T33[frame]).T
+        xy_42 = seen_43[:, :2] / seen_43[:, 2:]
+        boxes.append((*xy_42.min(axis=0).tolist(), *xy_42.max(axis=0).tolist()))
+    return boxes
+
+
+def propose(boxes: list[tuple[float, float, float, float]], pictures: Sequence[Picture]) -> list[Regions]:
+    return [make_regions(boxes, [0.9] * 3, ["box", "crate", ""], ["segment"] * 3) for _ in pictures]
+
+
+def test_each_thing_that_moves_gets_one_mark_with_its_box_and_the_trace_of_its_track() -> None:
+    scene, config = make_scene(objects=2), job("objects.name=regions")
+    assert isinstance(config.objects, RegionObjects)
+    for number in range(6):
+        found = judged(scene, f"0123456789abcdef-{number:09d}")
+        plain = mark(found, job())
+        assert isinstance(plain, Marked)
+        things, patch = seen_boxes(scene, plain.reference), (8.0, 200.0, 100.0, 232.0)
+
+        (with_regions,) = find_objects([found], partial(propose, [*things, patch]), config, config.objects)
+        marked = mark(with_regions, config)
+        assert isinstance(marked, Marked) and marked.reference == plain.reference
+        made = encode_sample(sample_builder(config)(marked), jpeg_quality=80)
+        assert check_sample(made.key, made.members, 256)[1] == []
+        sample = sample_builder(config)(marked).sample
+        moving = sorted((one for one in sample.marks if one.kind == "moving"), key=lambda one: one.region)
+        assert [one.label for one in moving] == ["box", "crate"]
+        for one, box in zip(moving, things, strict=True):
+            np.testing.assert_allclose(one.box_xyxy, np.clip(box, 0, [*scene.clip.size_wh] * 2), atol=0.006)
+            assert box[0] <= one.xy[0] <= box[2] and box[1] <= one.xy[1] <= box[3]
+        assert {trace.mark for trace in sample.traces} == {one.id for one in moving}

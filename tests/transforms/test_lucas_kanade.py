@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from schemas.config import LucasKanadeTracker
-from tests.scenes import make_scene
+from tests.scenes import alone, make_scene
 from transforms.points import grid_points, textured_points
 from transforms.trackers import build_tracker
 
-track = build_tracker(LucasKanadeTracker())
+track = alone(build_tracker(LucasKanadeTracker()))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def check_contract(tracks, points_N2, n_frames, size_wh):
 )
 def test_any_number_of_points_gives_what_the_contract_says(panned, points, min_similarity):
     points_N2 = np.array(points, np.float32).reshape(-1, 2)
-    tracks = build_tracker(LucasKanadeTracker(min_similarity=min_similarity))(panned.clip, points_N2)
+    tracks = alone(build_tracker(LucasKanadeTracker(min_similarity=min_similarity)))(panned.clip, points_N2)
     check_contract(tracks, points_N2, 17, (320, 240))
 
 
@@ -82,7 +82,7 @@ def test_one_frame_clip_keeps_its_points(panned):
 def test_points_of_a_uniform_clip_are_lost_and_stay_where_they_were(panned, min_similarity):
     points_N2 = grid_points((320, 240), 4)
     clip = with_frames(panned.clip, np.full_like(panned.clip.frames_THW3, 90))
-    tracks = build_tracker(LucasKanadeTracker(min_similarity=min_similarity))(clip, points_N2)
+    tracks = alone(build_tracker(LucasKanadeTracker(min_similarity=min_similarity)))(clip, points_N2)
     check_contract(tracks, points_N2, 17, (320, 240))
     assert tracks.visible_TN[0].all()
     assert not tracks.visible_TN[1:].any()
@@ -276,7 +276,7 @@ def test_points_near_the_edge_of_an_object_go_with_it(inset_px, seen, right):
 
 def test_the_first_look_keeps_points_from_being_dragged(passing):
     """By what moves over them; the way back alone does not tell."""
-    lax = build_tracker(LucasKanadeTracker(min_similarity=0))
+    lax = alone(build_tracker(LucasKanadeTracker(min_similarity=0)))
     with_look = sum(carried_away(*case).sum() for case in passing)
     without = sum(carried_away(s, points_N2, lax(s.clip, points_N2)).sum() for s, points_N2, _ in passing)
     assert with_look < 0.7 * without  # measured: 100 of 4132 steps instead of 285

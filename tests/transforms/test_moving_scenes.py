@@ -15,7 +15,7 @@ ZOOMED = {"zoom_per_frame": 0.99, "roll_deg_per_frame": 0.5}
 
 
 def judged(scene: Scene) -> Judged:
-    tracked = track_points(scene.clip, build_tracker(LucasKanadeTracker()), PointsConfig())
+    tracked = track_points([scene.clip], build_tracker(LucasKanadeTracker()), PointsConfig())[0]
     steadied = remove_camera_motion(tracked, HomographyCamera())
     assert isinstance(steadied, Steadied), steadied
     found = find_moving(steadied, MotionConfig())

@@ -14,7 +14,8 @@ from PIL import Image
 from pipelines.config import hashed_part
 from pipelines.inspect.lint_sample import check_sample
 from pipelines.inspect.reading import read_members
-from pipelines.video import find_moving, mark, remove_camera_motion, sample_builder, track_points
+from pipelines.video import find_moving, remove_camera_motion, sample_builder, track_points
+from pipelines.video_marks import mark
 from schemas.config import MotionConfig, PointsConfig, TextConfig, VideoJob, VideosSource
 from schemas.errors import UserError
 from schemas.flow import FinishedSample, Judged, Marked, Steadied
@@ -61,7 +62,7 @@ def drawn(sample: Sample) -> list[tuple[int, int, str]]:
 def judged() -> Judged:
     """A box that moves, seen by a panning camera."""
     clip = make_scene(n_frames=17, seed=3).clip
-    tracked = track_points(clip, build_tracker(CONFIG.tracker), CONFIG.points)
+    tracked = track_points([clip], build_tracker(CONFIG.tracker), CONFIG.points)[0]
     steadied = remove_camera_motion(tracked, CONFIG.camera)
     assert isinstance(steadied, Steadied) and steadied.camera.moving
     found = find_moving(steadied, CONFIG.motion)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.pictures import RegionsConfig
+from schemas.proposers import RegionsConfig
 from schemas.reasons import REGIONS
 from tests.pictures import regions_of
 from transforms.keys import rng_for

@@ -7,15 +7,15 @@ import pytest
 
 from schemas.config import LucasKanadeTracker
 from schemas.flow import Clip, Tracks
-from tests.scenes import fake_ref, fake_tracks, make_scene
+from tests.scenes import alone, fake_ref, fake_tracks, make_scene
 from transforms.points import grid_points, middle_points, textured_points
-from transforms.trackers import build_tracker
-from transforms.trackers.stretches import track_in_stretches
+from transforms.trackers import build_tracker, clip_by_clip
+from transforms.trackers.stretches import track_together
 
 FPS = 8.0
 SIZE_WH = (320, 240)
 GRID_N2 = grid_points(SIZE_WH, 8)
-follow = build_tracker(LucasKanadeTracker())
+follow = alone(build_tracker(LucasKanadeTracker()))
 
 
 def blank_clip(n_frames: int) -> Clip:
@@ -55,7 +55,8 @@ def recorded(track, calls):
 
 def run(track, clip, place=lambda frame_HW3: GRID_N2, stretch_s=2.0, overlap_s=0.5):
     calls = []
-    tracks = track_in_stretches(recorded(track, calls), clip, place, stretch_s=stretch_s, overlap_s=overlap_s)
+    tracker = clip_by_clip(recorded(track, calls))
+    (tracks,) = track_together(tracker, [clip], place, stretch_s=stretch_s, overlap_s=overlap_s)
     return tracks, calls
 
 
@@ -443,3 +444,41 @@ def test_the_real_tracker_goes_on_after_a_cut(long_scene):
     assert tracks.visible_TN[20:].sum(axis=1).min() > 100
     assert (tracks.visible_TN[18] & tracks.visible_TN[21]).sum() < 10  # a few look alike by chance
     check_same(tracks, run(follow, clip, partial(textured_points, grid=12), stretch_s=4)[0])
+
+
+def test_clips_that_advance_together_give_what_each_gives_alone_to_the_bit():
+    scenes = [
+        make_scene(40, pan_px_per_frame=(9, 0), objects=1),
+        make_scene(9, objects=2, seed=1),
+        make_scene(24, pan_px_per_frame=(1, 0.5), objects=0, seed=2),
+    ]
+    clips, place = [scene.clip for scene in scenes], partial(textured_points, grid=8)
+    tracker, calls = build_tracker(LucasKanadeTracker()), []
+
+    def counted(clips, points):
+        calls.append(len(clips))
+        return tracker(clips, points)
+
+    together = track_together(counted, clips, place, stretch_s=2, overlap_s=0.5)
+    rounds = []
+    for clip, tracks in zip(clips, together, strict=True):
+        single, stretches = run(follow, clip, place)
+        check_same(tracks, single)
+        rounds.append(len(stretches))
+    assert len(set(rounds)) == 3
+    assert calls == [sum(n > number for n in rounds) for number in range(max(rounds))]  # one call for all that go on
+
+
+def test_no_clips_are_tracked_without_a_call():
+    assert (
+        track_together(lambda clips, points: pytest.fail("called"), [], middle_points, stretch_s=2, overlap_s=0) == []
+    )
+
+
+def test_a_tracker_that_leaves_a_clip_out_is_an_error():
+    clips = [blank_clip(5), blank_clip(6)]
+    tracker = clip_by_clip(perfect)
+    with pytest.raises(ValueError, match="zip"):
+        track_together(
+            lambda clips, points: tracker(clips[:1], points[:1]), clips, lambda _: GRID_N2, stretch_s=2, overlap_s=0
+        )

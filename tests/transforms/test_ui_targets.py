@@ -6,6 +6,7 @@ import numpy as np
 
 from schemas.page import PageTask
 from tests.screens import ELEMENTS, regions
+from transforms.proposers.windows import make_regions
 from transforms.ui_targets import region_of, with_targets
 
 
@@ -35,6 +36,15 @@ def test_boxes_that_no_region_means_are_added_once() -> None:
     assert len(seen.score_R) == len(ELEMENTS) + 1
     assert seen.xyxy_R4[-1].tolist() == new
     assert region_of(task(new), seen) == len(ELEMENTS)
+
+
+def test_boxes_that_are_added_have_a_point_and_no_mask_where_others_have_one() -> None:
+    pointed = make_regions([(0, 0, 20, 20)], [1.0], [""], ["segment"], points=[(3, 4)], masks=["6"])
+    joined = with_targets(pointed, [task([100.0, 100.0, 140.0, 120.0])])
+    assert joined.point_R2 is not None and joined.point_R2.tolist() == [[3, 4], [120, 110]]
+    assert joined.mask_R is not None and joined.mask_R.tolist() == ["6", ""]
+    without = with_targets(replace(pointed, point_R2=None, mask_R=None), [task([100.0, 100.0, 140.0, 120.0])])
+    assert without.point_R2 is None and without.mask_R is None
 
 
 def test_what_is_asked_for_can_be_marked_whatever_the_filters_say() -> None:

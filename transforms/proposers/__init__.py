@@ -3,7 +3,8 @@
 from functools import partial
 
 from schemas.flow import Proposer
-from schemas.pictures import (
+from schemas.networks import SamProposer, YoloProposer
+from schemas.proposers import (
     AndroidProposer,
     DomProposer,
     GivenProposer,
@@ -14,8 +15,11 @@ from schemas.pictures import (
 )
 
 
-def build_proposer(config: ProposerConfig) -> Proposer:
-    """The proposer that `config` describes; imports only what that one needs."""
+def build_proposer(config: ProposerConfig, weights: str = "", device: str = "auto") -> Proposer:
+    """The proposer that `config` describes; imports only what that one needs.
+
+    `weights`: path of the file of a network's weights, checked; `device`: what the network runs on (`run.device`).
+    """
     match config:
         case DomProposer():
             from transforms.proposers.dom import propose_dom
@@ -41,3 +45,11 @@ def build_proposer(config: ProposerConfig) -> Proposer:
             from transforms.proposers.grid import propose_grid
 
             return partial(propose_grid, columns=config.columns, rows=config.rows)
+        case SamProposer():
+            from transforms.proposers.sam import build_sam
+
+            return build_sam(config, weights, device)
+        case YoloProposer():
+            from transforms.proposers.yolo import build_yolo
+
+            return build_yolo(config, weights, device)

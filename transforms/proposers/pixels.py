@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 
 from schemas.flow import Picture, Proposer, Regions
-from schemas.pictures import PixelsProposer
+from schemas.proposers import PixelsProposer
 from transforms.boxes import Box, IntBox, grown, overlap, share_inside, whole
 from transforms.controls import neighbours, role_of
 from transforms.ocr import Line, Pixels, Reader, load_reader, read_lines
-from transforms.paragraphs import WIDE_SCRIPT, Words, fit_lines, join_lines
+from transforms.paragraphs import Words, are_drawings, fit_lines, join_lines
 from transforms.proposers.windows import make_regions
 from transforms.rows import Item, find_items
 from transforms.widgets import Parts, Widget, find_drawings, find_parts, find_photos, find_widgets
@@ -30,7 +30,6 @@ _ICON_ROOM = 0.6
 """that a drawing by itself is likely to have around it, of its larger side"""
 _DRAWN_SCORE = 0.5
 """of what has no words that an OCR could be sure of"""
-_SURE_GLYPH = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,20 +97,10 @@ def compose(image_HW3: Pixels, lines: Sequence[Line]) -> Iterator[Region]:
 
 
 def _without_glyphs(read: Sequence[Words]) -> tuple[list[Words], list[IntBox]]:
-    """Words without what is rather a drawing that was read as a character or two."""
-    wide = any(sum(map(_is_wide, each.text)) > 2 for each in read)
-    words, glyphs = [], []
-    for each in read:
-        known = all(char.isalnum() and (char.isascii() or wide) for char in each.text)
-        if len(each.text) > 2 or (known and each.score >= _SURE_GLYPH):
-            words.append(each)
-        else:
-            glyphs.append(whole(each.box_xyxy))
-    return words, glyphs
-
-
-def _is_wide(char: str) -> bool:
-    return ord(char) >= WIDE_SCRIPT
+    """Words without what is rather a drawing, and the boxes of those."""
+    drawn = are_drawings([each.text for each in read], [each.score for each in read])
+    words = [each for each, is_drawing in zip(read, drawn, strict=True) if not is_drawing]
+    return words, [whole(each.box_xyxy) for each, is_drawing in zip(read, drawn, strict=True) if is_drawing]
 
 
 def _controls(

@@ -8,7 +8,7 @@ import numpy as np
 from schemas.flow import Bool, Clip, Float, Tracks
 from transforms.trackers.first_look import FirstLook
 from transforms.trackers.pyramid_flow import Flow, gray_frames
-from transforms.tracks import held
+from transforms.tracks import held, inside
 
 _SURE = 0.8
 """confidence of the last step that counts before a point is lost"""
@@ -36,7 +36,7 @@ def track_lucas_kanade(
     start_N2 = np.asarray(points_N2, np.float32).reshape(-1, 2)
     xy_TN2 = np.repeat((start_N2 * scale_2).astype(np.float32)[None], len(frames), axis=0)
     visible_TN = np.zeros(xy_TN2.shape[:2], bool)
-    visible_TN[0] = _inside(xy_TN2[0], size_wh)
+    visible_TN[0] = inside(xy_TN2[0], size_wh)
     confidence_TN = visible_TN.astype(np.float64)
     flow = Flow(
         window_px=window * frames[0].diagonal, levels=levels, limit_px=max_forward_backward * frames[0].diagonal
@@ -46,10 +46,10 @@ def track_lucas_kanade(
         alive = np.flatnonzero(visible_TN[t - 1])
         there_M2, found_M, miss_M = flow.step(frames[t - 1], frames[t], xy_TN2[t - 1, alive])
         xy_N2, found_N, trust_N = xy_TN2[t - 1].copy(), np.zeros(len(start_N2), bool), np.ones(len(start_N2))
-        xy_N2[alive], found_N[alive], trust_N[alive] = there_M2, found_M & _inside(there_M2, size_wh), 1 - miss_M / 2
+        xy_N2[alive], found_N[alive], trust_N[alive] = there_M2, found_M & inside(there_M2, size_wh), 1 - miss_M / 2
         xy_N2, similar_N = look.judge(frames[t], xy_N2, found_N)
         alike_N = (similar_N >= min_similarity) & (similar_N > 0)
-        visible_TN[t] = visible_TN[0] & alike_N & _inside(xy_N2, size_wh)
+        visible_TN[t] = visible_TN[0] & alike_N & inside(xy_N2, size_wh)
         xy_TN2[t] = np.where(visible_TN[t, :, None], xy_N2, xy_TN2[t - 1])
         confidence_TN[t] = np.where(visible_TN[t], similar_N * np.where(found_N, trust_N, 1.0), 0.0)
     visible_TN = _without_doubtful_ends(visible_TN, confidence_TN)
@@ -59,10 +59,6 @@ def track_lucas_kanade(
         visible_TN=visible_TN,
         confidence_TN=np.where(visible_TN, confidence_TN.clip(0, 1), 0).astype(np.float16),
     )
-
-
-def _inside(xy_N2: Float, size_wh: tuple[int, int]) -> Bool:
-    return np.asarray(((xy_N2 >= 0) & (xy_N2 < size_wh)).all(axis=-1))
 
 
 def _without_doubtful_ends(visible_TN: Bool, confidence_TN: Float) -> Bool:

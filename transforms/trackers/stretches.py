@@ -7,7 +7,7 @@ with the points that are left and with new ones where there are none.
 Letters: T frames, N points, M points of a stretch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,19 +24,37 @@ _APART = 0.005
 """a point that two stretches put farther apart where they overlap is lost, in diagonals"""
 
 
-def track_in_stretches(
-    track: Tracker,
-    clip: Clip,
-    place: Callable[[npt.NDArray[np.uint8]], Float],
-    *,
-    stretch_s: float,
-    overlap_s: float,
-) -> Tracks:
+Place = Callable[[npt.NDArray[np.uint8]], Float]
+"""Puts points_N2 on a frame, in pixels."""
+
+
+def track_together(
+    tracker: Tracker, clips: Sequence[Clip], place: Place, *, stretch_s: float, overlap_s: float
+) -> list[Tracks]:
     """Tracks of the points that `place` puts on frame 0, then of those put on later frames: not visible before.
 
-    `place`: a frame to points_N2, in pixels. No stretch is longer than `stretch_s` (or 4 steps); where that ends one,
-    the next goes back by `overlap_s` (at most half of it). A point that is hidden where a stretch starts ends there.
+    No stretch is longer than `stretch_s` (or 4 steps); where that ends one, the next goes back by `overlap_s` (at most
+    half of it). A point that is hidden where a stretch starts ends there. Clips advance together, each by stretches of
+    its own: a call of the tracker takes the next one of every clip that is not at its end.
     """
+    running = [_stretches(clip, place, stretch_s, overlap_s) for clip in clips]
+    waiting = {number: next(stretches) for number, stretches in enumerate(running)}
+    tracks: dict[int, Tracks] = {}
+    while waiting:
+        parts = tracker([part for part, _ in waiting.values()], [points_M2 for _, points_M2 in waiting.values()])
+        for number, found in zip(list(waiting), parts, strict=True):
+            try:
+                waiting[number] = running[number].send(found)
+            except StopIteration as end:
+                tracks[number] = end.value
+                del waiting[number]
+    return [tracks[number] for number in range(len(clips))]
+
+
+def _stretches(
+    clip: Clip, place: Place, stretch_s: float, overlap_s: float
+) -> Generator[tuple[Clip, npt.NDArray[np.float32]], Tracks, Tracks]:
+    """Gives each stretch of a clip and points_M2 of its first frame, is sent their tracks, and returns those of all."""
     n_frames = len(clip.times_s_T)
     steps = max(_MIN_STEPS, round(stretch_s * clip.fps))
     overlap = min(round(overlap_s * clip.fps), steps // 2)
@@ -50,7 +68,7 @@ def track_in_stretches(
         column_M = np.concatenate([left, tracks.visible_TN.shape[1] + np.arange(len(new_M2))])
         tracks = _beside(tracks, _unseen(new_M2, n_frames))
         last = min(first + steps, n_frames - 1)
-        part = track(_cut(clip, first, last), tracks.xy_TN2[first, column_M])
+        part = yield _cut(clip, first, last), tracks.xy_TN2[first, column_M]
         tracks = _joined(tracks, part, first, column_M, apart_px)
         worn = _worn(part.visible_TN, len(left))
         start = max(first + 1, first + worn - 1 if worn is not None else last - overlap)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.capture import CapturedPage
-from schemas.pictures import DomProposer, GridProposer
+from schemas.proposers import DomProposer, GridProposer
 from tests.pictures import listed, make_picture
 from transforms.proposers import build_proposer
 from transforms.proposers.dom import propose_dom

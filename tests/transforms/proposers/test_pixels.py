@@ -5,7 +5,7 @@ import pytest
 
 from schemas.flow import Picture, Ref, Regions
 from schemas.page import Page
-from schemas.pictures import PixelsProposer
+from schemas.proposers import PixelsProposer
 from schemas.roles import ROLES
 from tests.transforms.screens import BLUE, GREY, Screen
 from transforms.boxes import share_inside

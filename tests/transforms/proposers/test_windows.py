@@ -19,6 +19,8 @@ def test_no_regions_have_the_types_of_many() -> None:
 def test_lists_that_differ_in_length_are_a_mistake() -> None:
     with pytest.raises(ValueError, match=r"\[1, 2, 1, 1, 1\]"):
         make_regions([(1, 2, 3, 4)], [0.5, 0.5], ["words"], ["text"])
+    with pytest.raises(ValueError, match=r"points, masks have lengths \[1, 1, 1, 1, 1, 2, 0\]"):
+        make_regions([(1, 2, 3, 4)], [0.5], ["words"], ["text"], points=[(0, 0), (1, 1)], masks=[])
 
 
 def test_a_window_that_was_shrunk_moves_and_shrinks_boxes() -> None:
@@ -28,6 +30,15 @@ def test_a_window_that_was_shrunk_moves_and_shrinks_boxes() -> None:
     assert seen.xyxy_R4.tolist() == [[10, 5, 30, 15], [10, -150, 30, 0], [0, -25, 100, 5], [0, 50, 4.5, 55]]
     assert seen.reason_R.tolist() == ["", "off_screen", "", "hidden"]
     assert seen.xyxy_R4.dtype == np.float32
+
+
+def test_points_move_with_their_boxes_and_masks_of_the_page_are_left_behind() -> None:
+    picture = make_picture((100, 50), window_xyxy=(0, 300, 200, 400), page_wh=(200, 1000))
+    page = make_regions([(20, 310, 60, 330)], [1.0], [""], ["text"], points=[(22, 312)], masks=["6"])
+    assert page.point_R2 is not None and page.mask_R is not None
+    seen = in_window(page, picture)
+    assert seen.point_R2 is not None and seen.point_R2.tolist() == [[11, 6]]
+    assert seen.mask_R is None
 
 
 @pytest.mark.filterwarnings("error")
