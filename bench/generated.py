@@ -68,6 +68,7 @@ _RADIUS = 13.0
 _CELLS = 3
 """things stand in the middles of a grid's cells, which a small tower sees alike: each is one of its features. Put
 anywhere, their numbers took it far more scenes than these to read"""
+N_PLACES = _CELLS**2
 _STEP = (3.0, 6.0)
 """how far a thing goes in one step"""
 _TAIL_PX, _TAIL_STEPS, _TAIL_W = 18.0, 2.0, 6.0
@@ -132,7 +133,7 @@ def make_scene(number: int) -> Scene:
 
 def _places(n: int, rng: np.random.Generator) -> list[tuple[float, float]]:
     """Middles of different cells."""
-    drawn = rng.permutation(_CELLS**2)[:n].tolist()
+    drawn = rng.permutation(N_PLACES)[:n].tolist()
     return [((cell % _CELLS + 0.5) * SIDE / _CELLS, (cell // _CELLS + 0.5) * SIDE / _CELLS) for cell in drawn]
 
 
@@ -186,24 +187,16 @@ def _fill(image_HW3: Pixels, outline_N2: Float, colour: Colour) -> None:
     cv2.polylines(image_HW3, [fixed_N2], True, _LIGHT, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def asked_for(scene: Scene) -> list[tuple[str, Thing]]:
-    """The questions about a scene and what they mean, in an order of chance: each is the first one in some scenes."""
-    asked = [(WHICH_MOVES, scene.things[0]), *((f"Where is the {thing.name}?", thing) for thing in scene.things)]
-    return [asked[n] for n in keys.rng_for(0, str(scene.number), "questions").permutation(len(asked))]
-
-
 def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> FinishedSample:
-    """The sample of a scene. Both arms are asked which thing will move; `with` also where its mark will be, and in
-    split train where all marks are: the place of a mark is what its trace begins with."""
+    """The sample of a scene. Both arms are asked which thing will move; `with` also where its mark will be, and where
+    all marks are."""
     uri = f"scene-{scene.number:06d}.png"
     record = keys.record_key(_CONFIG.dataset, uri)
-    with_marks = arm == "with"
+    with_marks, mover = arm == "with", scene.things[0]
     marks = [_mark(thing) for thing in sorted(scene.things, key=lambda one: one.mark)] if with_marks else []
     turns = _grounding(scene, with_marks)
     if with_marks:
-        turns += _traced(scene, templates)
-    if with_marks and split == "train":
-        turns += _located(scene, templates)
+        turns += [*_traced(scene, templates), *_located(scene, templates)]
     sample = Sample(
         key=keys.item_key(record, 0.0),
         split=split,
@@ -211,7 +204,7 @@ def made_sample(scene: Scene, arm: Arm, split: str, templates: Templates) -> Fin
         images=[Image(member=MARKED_MEMBER, role="marked" if with_marks else "frame", width=SIDE, height=SIDE)],
         turns=turns,
         marks=marks,
-        targets=[Target(mark=thing.mark if with_marks else -1, xy=list(thing.xy)) for _, thing in asked_for(scene)],
+        targets=[Target(mark=mover.mark if with_marks else -1, xy=list(mover.xy))],
         traces=[_trace(thing) for thing in scene.things if thing.moves] if with_marks else [],
         source=Source(dataset=_CONFIG.dataset, uri=uri, record_key=record, record_id=uri, licence="MIT"),
         provenance=_provenance(),
@@ -240,15 +233,9 @@ def _trace(thing: Thing) -> Trace:
 
 
 def _grounding(scene: Scene, with_marks: bool) -> list[Turn]:
-    """Which thing is about to move, and where each is, by its name."""
-    turns = [turn for question, thing in asked_for(scene) for turn in _exchange(question, _place(thing, with_marks))]
-    return [turns[0].model_copy(update={"content": f"<image>\n{turns[0].content}"}), *turns[1:]]
-
-
-def _exchange(question: str, answer: str) -> list[Turn]:
     return [
-        Turn(role="user", kind="grounding", content=question),
-        Turn(role="assistant", kind="grounding", content=answer),
+        Turn(role="user", kind="grounding", content=f"<image>\n{WHICH_MOVES}"),
+        Turn(role="assistant", kind="grounding", content=_place(scene.things[0], with_marks)),
     ]
 
 

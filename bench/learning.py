@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count, islice
 from multiprocessing import get_context
@@ -26,27 +26,27 @@ import torch
 from bench.generated import (
     ARMS,
     BINS,
+    N_PLACES,
     SIDE,
     STEPS,
-    WHICH_MOVES,
     Arm,
     Scene,
-    asked_for,
     make_scene,
     write_dataset,
 )
 from bench.report import Figure, machine, markdown, table
-from bench.trace_sheet import last_question, trace_sheet, ways_of
+from bench.trace_sheet import stored_answer, trace_sheet, ways_of
 from model.answers import parse_point
-from model.chat import SYSTEM, Message, Role
+from model.chat import SYSTEM, Role
 from model.checkpoint import empty_magma, fill, save_magma
 from model.config import SIZES, MagmaConfig, with_tokenizer
 from model.processor import MagmaProcessor
-from model.tokenizer import IMAGE, train_tokenizer
+from model.tokenizer import train_tokenizer
 from schemas.flow import Float
+from schemas.sample import TurnKind
 from schemas.training import DataConfig, DatasetConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
 from train.ask import EXPORT, answers, load_network
-from train.chats import Chat
+from train.chats import Chat, exchanges_of
 from train.evaluate import Item, read_items
 from train.loop import train
 from train.scores import Counts, Score, added, count_answer, summarise
@@ -54,9 +54,9 @@ from train.start import drawn_tensors
 from transforms.prompts import tom_answer
 from transforms.traces import to_bins
 
-_TRAINED_ON, _HELD_OUT, _EPOCHS = 5000, 500, 12.0
-_PLACES_SHARE = 0.5
-"""of the epochs go to naming things alone, before traces and the places of marks"""
+_TRAINED_ON, _HELD_OUT, _EPOCHS = 30_000, 500, 1.7
+_PLACES_SHARE = 0.6
+"""of the epochs go to which thing moves and where marks are, before their traces"""
 _FIRST_HELD_OUT = 2_000_000
 """number of the first scene of split val: none of them is trained on"""
 _FEWEST = 3
@@ -68,14 +68,12 @@ _VOCABULARY = 1024
 _BATCH = 50
 _MAX_NEW_TOKENS = 160
 _DRAWN = 6
+_KINDS: tuple[TurnKind, ...] = ("grounding", "tom", "som")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """What an arm has learnt: its answers to the questions about each held-out scene, and their scores.
-
-    Of kind "grounding" are the questions for the thing that moves, of kind "named" those for things by their names.
-    """
+    """What an arm has learnt: its answers to the questions about each held-out scene, and their scores."""
 
     arm: Arm
     items: Sequence[Item]
@@ -106,13 +104,13 @@ def tiny_config() -> MagmaConfig:
 
 
 def training(network: Path, data: Path, *, epochs: float, traces: bool) -> TrainConfig:
-    """Both arms' but for the data. Which mark is whose is learnt first, without the many numbers of traces."""
+    """Both arms' but for the data. Where things are is learnt first, without the many numbers of traces."""
     return TrainConfig(
         batch=32,
         epochs=epochs,
         model=ModelConfig(start=str(network), compute="float32", checkpointing=False),
         data=DataConfig(
-            mixture=[DatasetConfig(path=str(data), drop_turns={} if traces else {"tom": 1.0, "som": 1.0})],
+            mixture=[DatasetConfig(path=str(data), drop_turns={} if traces else {"tom": 1.0})],
             max_length=512,
             row_length=1024,
         ),
@@ -139,9 +137,7 @@ def learn(arm: Arm, folder: Path, *, trained_on: int, held_out: int, epochs: flo
     said = iter(_in_batches(ask, [chat for of_item in chats for chat in of_item]))
     of_item = [list(islice(said, len(one))) for one in chats]
     counts = [counted(make_scene(number), item, one) for number, item, one in zip(numbers, items, of_item, strict=True)]
-    moving, named = zip(*counts, strict=True)
-    scores: dict[tuple[str, str], Score] = {(score.kind, score.measure): score for score in summarise(moving, seed=0)}
-    scores |= {("named", score.measure): score for score in summarise(named, seed=0)}
+    scores: dict[tuple[str, str], Score] = {(score.kind, score.measure): score for score in summarise(counts, seed=0)}
     return Result(arm=arm, items=items, answers=of_item, scores=scores, train_s=train_s)
 
 
@@ -159,30 +155,38 @@ def _texts(data: str) -> Iterator[str]:
 
 
 def questions(item: Item) -> Iterator[Chat]:
-    """Each question for a thing by itself, then, with the stored answers to these before it, where marks will be."""
-    whole = last_question(item)
-    asked = [turn.content for turn in item.sample.turns if (turn.kind, turn.role) == ("grounding", "user")]
-    for number, content in enumerate(asked):
-        alone = Message(role="user", content=content if number == 0 else f"{IMAGE}\n{content}")
-        yield replace(whole, messages=[alone])
-    if item.sample.traces:
-        yield whole
+    """Which thing moves; then, each with the right answer to that before it, its trace and the places of all marks."""
+    yield from (asked(item, kind) for kind in _KINDS if kind in item.sample.tasks)
+
+
+def asked(item: Item, kind: TurnKind) -> Chat:
+    """The chat of a stored sample up to its question of a kind, without those of other kinds between it and the first.
+
+    The answer to the first question is the stored one.
+    """
+    exchanges = exchanges_of(item.sample)
+    (wanted,) = (exchange for exchange in exchanges if exchange.kind == kind)
+    spoken = [wanted] if wanted is exchanges[0] else [exchanges[0], wanted]
+    turns = [turn for exchange in spoken for turn in exchange.turns]
+    return Chat(
+        messages=[{"role": turn.role, "content": turn.content} for turn in turns[:-1]],
+        images=[item.images[image.member] for exchange in spoken for image in exchange.images],
+        action_ids=[],
+        num_crops=item.sample.max_crops,
+    )
 
 
 def _in_batches(ask: partial[list[str]], chats: Sequence[Chat]) -> list[str]:
     return [answer for start in range(0, len(chats), _BATCH) for answer in ask(chats=chats[start : start + _BATCH])]
 
 
-def counted(scene: Scene, item: Item, said: Sequence[str]) -> tuple[Counts, Counts]:
-    """What the answers about one scene add: about what moves, and about all things by their names."""
+def counted(scene: Scene, item: Item, said: Sequence[str]) -> Counts:
+    """What the answers about one scene add."""
     score = partial(count_answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
-    asked = asked_for(scene)
-    moving, named = [], []
-    for (question, thing), answer in zip(asked, said, strict=False):
-        where = answer if item.sample.marks else f"Mark: {nearest_mark(scene, answer)}"
-        (moving if question == WHICH_MOVES else named).append(score("grounding", f"Mark: {thing.mark}", where))
-    traced = [score("tom", item.sample.turns[-1].content, answer) for answer in said[len(asked) :]]
-    return added([*moving, *traced]), added(named)
+    if not item.sample.marks:
+        (answer,) = said
+        return score("grounding", f"Mark: {scene.things[0].mark}", f"Mark: {nearest_mark(scene, answer)}")
+    return added(score(kind, stored_answer(item, kind), answer) for kind, answer in zip(_KINDS, said, strict=True))
 
 
 def nearest_mark(scene: Scene, answer: str) -> int | None:
@@ -204,18 +208,20 @@ def guessed(scene: Scene, item: Item, way_K2: Float) -> Counts:
     """What it adds to say of everything that moves, and of nothing else, that it goes this way."""
     moving = [thing for thing in scene.things if thing.moves]
     answer = tom_answer({thing.mark: to_bins(thing.xy + way_K2, (SIDE, SIDE), BINS) for thing in moving})
-    stored = item.sample.turns[-1].content
-    return count_answer("tom", stored, answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things))
+    return count_answer(
+        "tom", stored_answer(item, "tom"), answer, size_wh=(SIDE, SIDE), bins=BINS, n_marks=len(scene.things)
+    )
 
 
 def figures(results: Sequence[Result], guess: Score, seconds: float) -> Iterator[Figure]:
     """The lines of the table; shares with 95 % intervals over scenes."""
     for result in results:
         told = "names its mark" if result.arm == "with" else "answers nearest to it"
-        for kind, what in (("named", "a thing by its name"), ("grounding", "the thing about to move")):
-            mark = result.scores[kind, "mark"]
-            yield _figure(f"{result.arm} marks, {what}: {told}", mark, f"{mark.baseline:.3f} any mark")
+        mark = result.scores["grounding", "mark"]
+        yield _figure(f"{result.arm} marks, the thing about to move: {told}", mark, f"{mark.baseline:.3f} any mark")
     (marked,) = (result for result in results if result.arm == "with")
+    located = marked.scores["som", "located"]
+    yield _figure("with marks: marks told where they are", located, f"{1 / N_PLACES:.3f} any place")
     for measure, what in (("precision", "said to move, and moves"), ("recall", "moves, and said to")):
         score = marked.scores["tom", measure]
         yield _figure(f"with marks: {what}", score, f"{score.baseline:.3f} any mark")
@@ -262,7 +268,7 @@ def measure(scratch: Path, *, trained_on: int, held_out: int, epochs: float, pic
     (guess,) = (score for score in summarise(guesses, seed=0) if score.measure == "ade")
     if picture:
         drawn = zip(marked.items[:_DRAWN], marked.answers[:_DRAWN], strict=True)
-        ways = [ways_of(item, said[-1], BINS) for item, said in drawn]
+        ways = [ways_of(item, said[_KINDS.index("tom")], BINS) for item, said in drawn]
         trace_sheet(ways, columns=3, width=176).save(picture, quality=88)
     return list(figures(results, guess, time.perf_counter() - begun_s))
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.answers import parse_traces
 from schemas.flow import Float
-from schemas.sample import MARKED_MEMBER
+from schemas.sample import MARKED_MEMBER, TurnKind
 from train.chats import Chat, Pixels, exchanges_of
 from train.evaluate import Item
 from transforms.drawing import draw_traces
@@ -46,11 +46,16 @@ def last_question(item: Item) -> Chat:
 
 
 def ways_of(item: Item, answer: str, bins: int) -> Ways:
-    """What an answer to the last question tells, and the stored answer, both read from text."""
+    """What an answer to the question about traces tells, and the stored answer, both read from text."""
     image_HW3 = item.images[MARKED_MEMBER]
     size_wh = (image_HW3.shape[1], image_HW3.shape[0])
-    told, true = (_ways(text, size_wh, bins) for text in (answer, item.sample.turns[-1].content))
+    told, true = (_ways(text, size_wh, bins) for text in (answer, stored_answer(item, "tom")))
     return Ways(image_HW3=image_HW3, told=told, true=true)
+
+
+def stored_answer(item: Item, kind: TurnKind) -> str:
+    """The last one of a kind."""
+    return next(turn.content for turn in reversed(item.sample.turns) if turn.kind == kind)
 
 
 def _ways(text: str, size_wh: tuple[int, int], bins: int) -> dict[int, Float]:

@@ -20,7 +20,8 @@ from train.scores import Score
 
 def item(number: int, arm: str = "with") -> Item:
     made = made_sample(make_scene(number), "with" if arm == "with" else "without", "val", built_in_templates())
-    return Item(sample=made.sample, images=made.images)
+    turns = [turn for turn in made.sample.turns if turn.kind != "som"]
+    return Item(sample=made.sample.model_copy(update={"turns": turns}), images=made.images)
 
 
 def score(kind: str, measure: str, value: float, n: int) -> Score:

@@ -21,27 +21,27 @@ def stored_answers(one: Item) -> list[str]:
     return [turn.content for turn in turns if turn.role == "assistant"]
 
 
-def test_all_questions_are_asked() -> None:
+def test_all_questions_are_asked_each_after_the_right_answer_to_the_first() -> None:
     one = item(3, with_marks=True)
-    *alone, last = questions(one)
-    assert len(alone) == 1 + len(make_scene(3).things)
-    asked = [turn.content for turn in one.sample.turns if turn.role == "user"]
-    assert [message["content"].removeprefix("<image>\n") for chat in alone for message in chat.messages] == [
-        content.removeprefix("<image>\n") for content in asked[:-1]
-    ]
-    assert all(chat.messages[0]["content"].startswith("<image>\n") and len(chat.images) == 1 for chat in alone)
-    assert [message["content"] for message in last.messages] == [turn.content for turn in one.sample.turns[:-1]]
-    assert len(list(questions(item(3, with_marks=False)))) == len(alone)
+    moves, traced, located = questions(one)
+    first, answer, asks_traces, _, asks_places, _ = (turn.content for turn in one.sample.turns)
+    assert [message["content"] for message in moves.messages] == [first]
+    assert [message["content"] for message in traced.messages] == [first, answer, asks_traces]
+    assert [message["content"] for message in located.messages] == [first, answer, asks_places]
+    assert all(len(chat.images) == 1 for chat in (moves, traced, located))
+    assert len(list(questions(item(3, with_marks=False)))) == 1
 
 
 @pytest.mark.parametrize("with_marks", [True, False])
 def test_stored_answers_are_right(with_marks: bool) -> None:
     for number in range(20):
         one, n_things = item(number, with_marks), len(make_scene(number).things)
-        moving, named = counted(make_scene(number), one, stored_answers(one))
-        assert moving["grounding", "mark"] == (1.0, 1)
-        assert named["grounding", "mark"] == (n_things, n_things)
-        assert moving["grounding", "baseline mark"] == (1 / n_things, 1)
+        counts = counted(make_scene(number), one, stored_answers(one))
+        assert counts["grounding", "mark"] == (1.0, 1)
+        assert counts["grounding", "baseline mark"] == (1 / n_things, 1)
+        if with_marks:
+            assert counts["som", "located"] == (n_things, n_things)
+            assert counts["tom", "recall"] == (1.0, 1)
 
 
 def test_a_coordinate_stands_for_the_nearest_thing() -> None:
@@ -54,8 +54,7 @@ def test_a_coordinate_stands_for_the_nearest_thing() -> None:
     other = scene.things[1]
     wrong = "Coordinate: ({:.2f}, {:.2f}).".format(*(value / SIDE for value in other.xy))
     for answer in (wrong, "It is not there."):
-        moving, _ = counted(scene, item(number, with_marks=False), [answer])
-        assert moving["grounding", "mark"] == (0.0, 1)
+        assert counted(scene, item(number, with_marks=False), [answer])["grounding", "mark"] == (0.0, 1)
 
 
 def test_who_guesses_the_true_motion_makes_no_error_but_rounding() -> None:
@@ -73,8 +72,9 @@ def test_the_whole_of_it_runs(tmp_path: Path) -> None:
     picture = tmp_path / "traces.jpg"
     found = measure(tmp_path, trained_on=64, held_out=8, epochs=0.5, picture=picture)
     assert picture.stat().st_size < 300_000
-    assert [figure.what.partition(":")[0] for figure in found][:2] == [
-        "with marks, a thing by its name",
+    assert [figure.what.partition(":")[0] for figure in found][:3] == [
         "with marks, the thing about to move",
+        "without marks, the thing about to move",
+        "with marks",
     ]
     assert all(figure.cells[3] == "python -m bench.learning" for figure in found)
