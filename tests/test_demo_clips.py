@@ -104,6 +104,7 @@ def test_things_are_large_stay_in_view_and_move_in_the_world(name: str, index: i
         assert (moved > 0.08).all(), thing["name"]
 
 
+@pytest.mark.slow
 def test_the_cut_in_the_harbour_is_hard() -> None:
     frames = decoded(DEMO / "harbour.mp4").astype(np.float32)
     steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))

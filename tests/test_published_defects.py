@@ -287,6 +287,7 @@ def sample_checksum(seed: int) -> str:
     return sha256(b"".join(suffix.encode() + content for suffix, content in made.members)).hexdigest()
 
 
+@pytest.mark.slow
 def test_defect_09_no_run_is_like_another() -> None:
     """Nothing is seeded: marks and ids differ each time. Ours are the same bytes, in any process."""
     tracks = track_plain(make_scene(objects=2).clip.frames_THW3, POINTS_N2)

@@ -85,6 +85,7 @@ def linear_flops(config: MagmaConfig, grids: list[Grid], text_tokens: int) -> di
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_counted_work_is_that_of_the_formula(name: str) -> None:
     config, grids = SIZES[name](), [Grid(2, 1), Grid(1, 3)]

@@ -90,6 +90,7 @@ def test_too_few_regions_are_filtered(tmp_path: Path) -> None:
     assert (*why(event), event.row.value, event.row.threshold) == ("filtered", "too_few_regions", 6, 7)
 
 
+@pytest.mark.slow
 def test_fewer_marks_are_drawn_where_so_many_can_not_be_read(tmp_path: Path) -> None:
     write(tmp_path)
 
@@ -145,6 +146,7 @@ def test_pictures_are_shrunk_with_what_is_said_of_them(tmp_path: Path) -> None:
     assert sample.targets[0].box_xyxy == [250, 10, 310, 30]
 
 
+@pytest.mark.slow
 def test_every_bad_picture_has_its_own_row_and_costs_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, "a_good.png")
     whole = write(tmp_path, "b_cut.jpg").read_bytes()

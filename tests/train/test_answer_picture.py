@@ -81,6 +81,7 @@ def test_bars_are_as_long_as_the_values() -> None:
     assert blue(-7.0) == full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 900), (900, 3), (1200, 500)])
 @pytest.mark.parametrize("task", ["caption", "tom", "som", "click"])
 def test_any_size_and_any_answer_gives_a_page(task: Question, size_hw: tuple[int, int]) -> None:

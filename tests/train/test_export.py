@@ -40,6 +40,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_adapters_with_dropout_go_on_exactly_and_are_all_that_is_kept_of_their_part(run: Path) -> None:
     assert losses(run) == losses(run.parent / "whole")
     assert losses(run)[-1][1] < losses(run)[0][1]

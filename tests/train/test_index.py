@@ -119,5 +119,6 @@ def test_neighbours_in_an_order_lie_far_apart_in_the_index() -> None:
     assert (apart < 32).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_many_rows_take_whole_numbers_of_eight_bytes_only_where_they_must() -> None:
     assert epoch_order(1000, seed=0, key="a", epoch=0, block=32, window=2**20).dtype == np.int32

@@ -107,6 +107,7 @@ def test_fewer_samples_than_ranks_is_told(out: str) -> None:
         Loader(config(out, batch=2), small_processor(), rank=0, ranks=3)
 
 
+@pytest.mark.slow
 def test_processes_change_nothing_survive_signals_and_end_when_closed(out: str) -> None:
     alone = steps(config(out), 6)
     state = torch.get_rng_state()
@@ -127,6 +128,7 @@ def test_processes_change_nothing_survive_signals_and_end_when_closed(out: str) 
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_told_with_the_cure(out: str) -> None:
     with Loader(config(out, run={"workers": 1, "prefetch": 1}), small_processor(), rank=0, ranks=1) as stream:
         ahead = iter(stream)

@@ -51,6 +51,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_what_was_trained(folder: Path, whole: Path) -> None:
     before, after = weights(folder / "start"), weights(whole / "export")
     assert [step for step, _ in losses(whole)] == [1, 2, 3, 4]
@@ -140,6 +141,7 @@ def _mean(run: Path, steps: tuple[int, ...]) -> float:
     return sum(row["loss"] * row["tokens"] for row in chosen) / sum(row["tokens"] for row in chosen)
 
 
+@pytest.mark.slow
 def test_a_mistake_before_the_first_step_does_not_hold_the_folder(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.start"):
         train(make_config(folder, model={"start": str(tmp_path / "nowhere")}), str(tmp_path / "run"))
@@ -170,6 +172,7 @@ def test_a_weight_that_is_no_number_stops_at_the_first_step(folder: Path, tmp_pa
     assert checkpoints(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_a_training_whose_loss_explodes_keeps_its_last_good_checkpoint(
     folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

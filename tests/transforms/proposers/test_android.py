@@ -388,6 +388,7 @@ def ladder(count: int) -> bytes:
     return (first + step * (count // 2) + "</node>" * (count // 2 + 1)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "count"), [(wide_tree, 50_000), (deep_tree, 50_000), (ladder, 15_000)])
 def test_tens_of_thousands_of_views_take_no_recursion_and_little_time(make, count):
     tree = make(count)

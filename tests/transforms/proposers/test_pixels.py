@@ -133,6 +133,7 @@ def a_picture(image_HW3: Any) -> Picture:
     )
 
 
+@pytest.mark.slow
 def test_what_is_read_from_the_pixels_alone_is_the_same_form(proposed: list[Regions]) -> None:
     regions = proposed[0]
     named = dict(zip(regions.label_R.tolist(), regions.role_R.tolist(), strict=True))

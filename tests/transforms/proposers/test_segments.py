@@ -111,6 +111,7 @@ def test_patches_fill_the_picture_and_know_their_neighbours():
     assert set(map(tuple, patches.pairs_E2.tolist())) == {pair for pair in beside if pair[0] != pair[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="SOMTOM_TEST_DATA is not set")
 @pytest.mark.parametrize(
     ("clip", "box"),
