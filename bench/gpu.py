@@ -131,7 +131,8 @@ def _measure_yolo(scratch: Path, device: torch.device, quick: bool) -> Figure:
 
         torch.manual_seed(0)
         network = make_network("yolo11n") if quick else DetectionModel("yolo11m.yaml", nc=1, verbose=False)
-        network.names = dict(enumerate(["icon"])) if not quick else network.names
+        if not quick:
+            network.names = {0: "icon"}
         weights = save_trained(network, scratch / "yolo.pt")
         config = YoloProposer(weights=weights, image_px=96 if quick else 1280, min_score=0.05)
         pictures = _pictures(*((2, (96, 64)) if quick else (64, (1280, 800))))

@@ -23,6 +23,8 @@ from transforms.keys import rng_for
 
 _MOST = 32
 """items in a batch: a GPU is busy with fewer, and these have to be decoded and held"""
+_HELD_BYTES = 1 << 30
+"""of clips in one batch, in the host's own memory: as much is ahead of it, and as much behind"""
 _SHARE = 0.7
 """of the free memory is planned for: items differ, and what is freed lies in pieces"""
 _STEPS = {"gate": "gate", "tracker": "track", "objects.proposer": "objects", "proposer": "propose"}
@@ -39,20 +41,28 @@ def network_steps(config: JobConfig) -> tuple[str, ...]:
 
 
 def network_step(
-    name: str, run: Callable[[Sequence[Any]], Sequence[Any]], part: Any, config: RunConfig, once: Callable[[], Any]
+    name: str,
+    run: Callable[[Sequence[Any]], Sequence[Any]],
+    part: Any,
+    config: RunConfig,
+    once: Callable[[], Any],
+    item_bytes: int = 0,
 ) -> Step:
     """A step of which `run` takes and gives lists; in batches, if `part` is the config of a network.
 
-    `once`: runs the network on one made-up item; called where that is needed to find how many fit.
+    `once`: runs the network on one made-up item; called where that is needed to find how many fit. `item_bytes`: what
+    the host holds of an item.
     """
-    batch = find_batch(config, once) if isinstance(part, NetworkConfig) else 1
+    batch = find_batch(config, once, item_bytes) if isinstance(part, NetworkConfig) else 1
     if batch > 1:
         return Step(name=name, run=run, batch=batch)
     return Step(name=name, run=lambda value: run([value])[0])
 
 
-def find_batch(config: RunConfig, once: Callable[[], Any]) -> int:
+def find_batch(config: RunConfig, once: Callable[[], Any], item_bytes: int = 0) -> int:
     """Items that a network takes at once: `run.batch` or, on a CUDA device, what its free memory has room for, else 1.
+
+    Of items that take `item_bytes` of the host's memory no more than 1 GiB is taken at once.
 
     Processes that share a GPU each count on all that is free when they look: give them `run.batch`.
     """
@@ -61,11 +71,13 @@ def find_batch(config: RunConfig, once: Callable[[], Any]) -> int:
     from transforms.networks import find_device
 
     device = find_device(config.device)
-    return fitting(*_measured(device, once)) if device.type == "cuda" else 1
+    if device.type != "cuda":
+        return 1
+    return max(1, min(fitting(*_measured(device, once)), _HELD_BYTES // max(1, item_bytes)))
 
 
 def fitting(free_bytes: int, item_bytes: int) -> int:
-    """How many items of a size are planned for in some memory, at least one."""
+    """How many items of a size are planned for in a device's memory, at least one."""
     return max(1, min(_MOST, int(free_bytes * _SHARE / max(1, item_bytes))))
 
 
@@ -129,16 +141,25 @@ def made_up_picture(size_wh: tuple[int, int]) -> Picture:
     )
 
 
+def clip_bytes(config: VideoJob) -> int:
+    """What the largest of a job's clips takes."""
+    return math.prod(_clip_shape(config))
+
+
+def _clip_shape(config: VideoJob) -> tuple[int, int, int, int]:
+    side = config.decode.long_side_px
+    return max(2, math.ceil(config.clips.length_s * config.decode.fps)), side, side, 3
+
+
 def made_up_clip(config: VideoJob) -> Clip:
     """A clip of noise as large and as long as a job's clips can be, to measure with."""
-    side, fps = config.decode.long_side_px, config.decode.fps
-    count = max(2, math.ceil(config.clips.length_s * fps))
+    count, *_ = shape_THW3 = _clip_shape(config)
     return Clip(
         key="made-up",
         ref=_REF,
-        frames_THW3=rng_for(0, "made up", "clip").integers(0, 256, (count, side, side, 3), dtype=np.uint8),
-        times_s_T=np.arange(count) / fps,
-        fps=fps,
+        frames_THW3=rng_for(0, "made up", "clip").integers(0, 256, shape_THW3, dtype=np.uint8),
+        times_s_T=np.arange(count) / config.decode.fps,
+        fps=config.decode.fps,
         frame_indices_T=np.arange(count),
     )
 

@@ -70,8 +70,8 @@ def check_config(raw: dict[str, Any]) -> JobConfig:
 
 
 def hashed_part(config: JobConfig) -> dict[str, Any]:
-    """The config without what says only how and where a job runs."""
-    plain = config.model_dump(mode="json", exclude={"run": True, "source": {"root"}})
+    """The config without what says only how and where a job runs, or what it refuses to make."""
+    plain = config.model_dump(mode="json", exclude={"run": True, "license": True, "source": {"root"}})
     for name in ("path", "pictures"):
         if name in plain["source"]:
             plain["source"][name] = Path(plain["source"][name]).name

@@ -30,13 +30,13 @@ def check_extras(config: JobConfig) -> None:
 def _check_network(field: str, part: NetworkConfig) -> None:
     match part:
         case SamProposer():
-            _need(f"{field}.name", "sam", ("segment_anything", "torch"), "sam", "choose another")
+            _need(f"{field}.name", "sam", ("segment_anything", "torch", "torchvision"), "sam", "choose another")
         case YoloProposer():
-            _need(f"{field}.name", "yolo", ("ultralytics", "torch"), "yolo", "choose another")
+            _need(f"{field}.name", "yolo", ("ultralytics", "torch", "torchvision"), "yolo", "choose another")
             if part.text == "ocr":
                 _need(f"{field}.text", "ocr", _READER, "ui", "choose 'none'")
         case ClipGate():
-            _need(f"{field}.name", "clip", ("open_clip", "torch"), "clip", "choose 'off'")
+            _need(f"{field}.name", "clip", ("open_clip", "torch", "torchvision"), "clip", "choose 'off'")
         case CoTrackerTracker():
             if not _is_installed("torch"):
                 raise UserError(

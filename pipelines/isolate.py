@@ -81,6 +81,10 @@ class _Progress:
             self.known[row.key] = row
             self.begun = [begun for begun in self.begun if begun != (self.first, row.key)]
 
+    def suspected(self) -> int:
+        """How many records, from the first that has not ended, are taken one at a time: to the last suspected one."""
+        return max((position + 1 - self.first for position, _ in self.deaths if position >= self.first), default=0)
+
     def in_work(self) -> list[tuple[int, str]]:
         """What a death may be due to: the items in work or, between items, the record.
 
@@ -113,9 +117,10 @@ class Worker:
         progress, halved = _Progress(), {} if halved is None else halved
         halved.update(self._halved)
         while progress.first < len(refs):
-            death = yield from self._run_from(refs, progress, seconds, halved)
+            suspected = progress.suspected()
+            death = yield from self._run_from(refs, progress, seconds, halved, suspected)
             if death:
-                sure = bool(progress.deaths) or not self._overlaps
+                sure = bool(suspected) or not self._overlaps
                 for done in _settled(refs, progress, death, sure):
                     progress.end(done.row)
                     yield done
@@ -136,15 +141,16 @@ class Worker:
             process.communicate()
 
     def _run_from(
-        self, refs: Sequence[Ref], progress: _Progress, seconds: Seconds, halved: Halved
+        self, refs: Sequence[Ref], progress: _Progress, seconds: Seconds, halved: Halved, suspected: int
     ) -> Generator[Done, None, str]:
-        """Events until all records have ended (returns "") or the child has died or hung (returns how)."""
+        """Events until all records, or the `suspected` ones, have ended (returns ""), or how the child died or hung."""
         begun_s = time.perf_counter()
         connection = self._started()
         seconds["start"] = seconds.get("start", 0.0) + time.perf_counter() - begun_s
         start = progress.first
         try:
-            connection.send((list(refs[start:]), dict(progress.known), bool(progress.deaths), dict(self._halved)))
+            rest = list(refs[start : start + suspected] if suspected else refs[start:])
+            connection.send((rest, dict(progress.known), bool(suspected), dict(self._halved)))
             while connection.poll(self._config.run.deadline_s):
                 match connection.recv():
                     case _Begin(position=position, key=key):

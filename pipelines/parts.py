@@ -16,11 +16,11 @@ _CODE = {"sam": "Apache-2.0", "yolo": "AGPL-3.0", "cotracker": "CC-BY-NC-4.0", "
 _LIBRARIES = {
     "sam": ("segment-anything", "torch", "torchvision"),
     "yolo": ("torch", "torchvision", "ultralytics"),
-    "cotracker": ("torch",),
+    "cotracker": ("cotracker", "torch"),
     "clip": ("open_clip_torch", "torch"),
     "rapidocr": ("onnxruntime", "rapidocr"),
 }
-"""distributions that a part's results depend on"""
+"""distributions that a part's results depend on; of a checkout of CoTracker no version is known"""
 _UNKNOWN = "weights: not known"
 
 

@@ -19,7 +19,8 @@ _SHOWN = 3
 class Spent:
     """`wall_s`: seconds of the clock. Where steps run in threads beside one another these are fewer than of all steps.
 
-    A network's seconds hold those of its GPU: a step gives its results in memory, so it waits for them.
+    A network's seconds hold those of its GPU: a step gives its results in memory, so it waits for them. What such a
+    step does on the CPU (sizes, stitching, words by OCR) counts too: the GPU is busy for no larger a share of the time.
     """
 
     seconds: Seconds = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The video recipe: a segment of a video -> shots -> clips -> tracks -> camera motion removed -> marks -> sample."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from pipelines import sources, store
-from pipelines.batches import made_up_clip, made_up_picture, network_step, overlapped
+from pipelines.batches import clip_bytes, made_up_clip, made_up_picture, network_step, overlapped
 from pipelines.config import config_hash
 from pipelines.driver import Opening, Recipe, Split, Step
 from pipelines.parts import parts_of
@@ -27,6 +28,7 @@ from schemas.config import (
     RegionObjects,
     VideoJob,
 )
+from schemas.errors import UserError
 from schemas.flow import (
     Clip,
     EncodedSample,
@@ -97,6 +99,7 @@ def video_recipe(config: VideoJob, tracker: Tracker | None = None, gate: Gate | 
             config.tracker,
             config.run,
             once=lambda: track_points([made_up_clip(config)], track, config.points),
+            item_bytes=clip_bytes(config),
         ),
         Step(name="camera", run=lambda tracked: remove_camera_motion(tracked, config.camera)),
         Step(name="motion", run=lambda steadied: find_moving(steadied, config.motion)),
@@ -119,7 +122,10 @@ def _object_steps(config: VideoJob) -> list[Step]:
     if not isinstance(objects, RegionObjects):
         return []
     part, side = objects.proposer, config.decode.long_side_px
-    proposer = build_proposer(part, weights_file(part, "objects.proposer"), config.run.device)
+    try:
+        proposer = build_proposer(part, weights_file(part, "objects.proposer"), config.run.device)
+    except UserError as error:  # a proposer does not know whose it is
+        raise UserError(re.sub(r"^proposer\.", "objects.proposer.", str(error))) from error
     return [
         network_step(
             "objects",
@@ -127,6 +133,7 @@ def _object_steps(config: VideoJob) -> list[Step]:
             part,
             config.run,
             once=lambda: proposer([made_up_picture((side, side))]),
+            item_bytes=clip_bytes(config),
         )
     ]
 
@@ -292,6 +299,7 @@ def sample_builder(config: VideoJob) -> Any:
         code_version=code_version(),
         parts=parts_of(config),
     )
+    objects = config.objects.proposer.name if isinstance(config.objects, RegionObjects) else ""
 
     def build(marked: Marked) -> FinishedSample:
         return build_sample(
@@ -303,6 +311,7 @@ def sample_builder(config: VideoJob) -> Any:
             speed=text.speed,
             keep_clean=config.output.clean,
             provenance=provenance,
+            objects=objects,
         )
 
     return build

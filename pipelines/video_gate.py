@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.batches import made_up_clip, network_step
+from pipelines.batches import clip_bytes, made_up_clip, network_step
 from pipelines.driver import Step
 from pipelines.weights import weights_file
 from schemas.config import VideoJob
@@ -25,6 +25,7 @@ def gate_steps(config: VideoJob, gate: Gate | None = None) -> list[Step]:
             settings,
             config.run,
             once=lambda: look([made_up_clip(config)]),
+            item_bytes=clip_bytes(config),
         )
     ]
 

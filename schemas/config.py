@@ -158,7 +158,10 @@ class PointObjects(Config):
 
 
 class RegionObjects(Config):
-    """Marks are put on things: the regions of the reference frame that a share of their points says move."""
+    """Marks are put on things: the regions of the reference frame that a share of their points says move.
+
+    How many there are depends on these alone: `marks.k`, `marks.max_moving` and `motion.min_moving_points` don't count.
+    """
 
     name: Literal["regions"] = "regions"
     proposer: Annotated[SegmentsProposer | SamProposer | YoloProposer | GridProposer, Field(discriminator="name")] = (
@@ -168,7 +171,7 @@ class RegionObjects(Config):
     min_points: Annotated[int, Field(ge=1)] = 2
     """in a region that is to be marked"""
     min_moving_share: Share = 0.5
-    """of the points in a region; with more of them moving it moves"""
+    """of the points in a region; with as many of them moving, or more, it moves"""
 
 
 ObjectsConfig = Annotated[PointObjects | RegionObjects, Field(discriminator="name")]
@@ -220,7 +223,7 @@ class RunConfig(Config):
     max_quarantined: Share = 0.05
     """a job with a larger share of quarantined records ends with exit code 3"""
     deadline_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
-    """work on one item that makes no progress for this long is quarantined(timeout)"""
+    """work on one item (or a batch of a network) that makes no progress for this long is quarantined(timeout)"""
     probe_threads: Annotated[int, Field(ge=1)] = 8
     """container headers read at once by the plan"""
     device: Device = "auto"

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.fields import Config, NotNegative, Positive, Share
+from schemas.fields import Config, Count, NotNegative, Positive, Share
 from schemas.sample import Task, TurnKind
 
-Count = Annotated[int, Field(ge=1)]
 Number = Literal["float32", "bfloat16"]
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from schemas.flow import Bool, Float, Motion, Tracks
 from transforms.groups import motion_groups, neighbours, spacing
+from transforms.tracks import inside
 
 Indices = npt.NDArray[np.intp]
 
@@ -56,7 +57,7 @@ def look(
 ) -> Points:
     diagonal_px = float(np.hypot(*size_wh))
     xy_N2 = tracks.xy_TN2[reference].astype(np.float64)
-    shown_N = motion.usable_N & tracks.visible_TN[reference] & ((xy_N2 >= 0) & (xy_N2 < size_wh)).all(axis=1)
+    shown_N = motion.usable_N & tracks.visible_TN[reference] & inside(xy_N2, size_wh)
     group_N = motion_groups(motion.steady_xy_TN2, tracks.visible_TN, motion.moving_N, size_wh)
     shown_M = np.flatnonzero(shown_N)
     reach = _REACH * spacing(xy_N2[shown_M], size_wh)

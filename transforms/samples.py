@@ -47,12 +47,14 @@ def build_sample(
     speed: bool,
     keep_clean: bool,
     provenance: Provenance,
+    objects: str = "",
 ) -> FinishedSample:
     """The sample of a marked clip: ToM where a moving mark's trace is worth telling, else SoM ("locate all marks").
 
     Marks and traces are those of the reference frame, which is what the images show. Every moving mark has its trace in
     the annotation, told or not; the arrays are raw and of the whole clip. A narration makes a semantic turn before, on
-    the image without marks where `keep_clean`. ValueError where the clip has no marks.
+    the image without marks where `keep_clean`. `objects`: name of the proposer of the things that marks stand on.
+    ValueError where the clip has no marks.
     """
     clip = marked.clip
     marks, stored, asked_and_answered = marks_and_turns(
@@ -67,7 +69,12 @@ def build_sample(
         text=clip.ref.text,
         images=images,
         turns=turns,
-        marks=[mark.model_copy(update={"image": len(images) - 1}) for mark in marks],
+        marks=[
+            mark.model_copy(
+                update={"image": len(images) - 1, "proposer": mark.proposer if mark.region < 0 else objects}
+            )
+            for mark in marks
+        ],
         traces=stored,
         camera=_camera(marked),
         source=_source(marked, dataset),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.batches import (
+    clip_bytes,
     default_workers,
     find_batch,
     fitting,
@@ -23,7 +24,7 @@ from pipelines.config import load_config
 from pipelines.driver import Step, run_records
 from pipelines.image import image_recipe
 from pipelines.video import video_recipe
-from schemas.config import RegionObjects, RunConfig, VideoJob
+from schemas.config import ClipsConfig, RegionObjects, RunConfig, VideoJob
 from schemas.flow import Picture, Regions
 from schemas.networks import ClipGate, CoTrackerTracker, SamProposer
 from schemas.pictures import ImageJob
@@ -199,3 +200,15 @@ def test_made_up_items_are_as_large_as_a_jobs_can_be() -> None:
     assert isinstance(picture, Picture) and picture.size_wh == (320, 240)
     boxes = [element.box_xyxy for element in picture.page.elements]
     assert all(0 <= x1 <= x2 <= 320 and 0 <= y1 <= y2 <= 240 for x1, y1, x2, y2 in boxes) and boxes
+
+
+@pytest.mark.parametrize(("item_bytes", "batch"), [(0, 32), (GIB // 64, 32), (GIB // 5, 5), (4 * GIB, 1)])
+def test_a_batch_is_no_larger_than_the_host_can_hold(on_gpu: Any, item_bytes: int, batch: int) -> None:
+    gpu = FakeGpu(free=1000 * GIB, item=1)
+    on_gpu(gpu)
+    assert find_batch(RunConfig(), gpu.once, item_bytes) == batch
+
+
+def test_a_clip_takes_what_is_said_of_it() -> None:
+    for job in (video_job(), video_job(clips=ClipsConfig(length_s=30))):
+        assert clip_bytes(job) == made_up_clip(job).frames_THW3.nbytes

@@ -147,6 +147,12 @@ def test_of_clips_in_work_together_only_the_one_to_blame_is_lost(together: Worke
     ]
 
 
+def test_batches_go_on_after_the_records_that_a_death_may_be_due_to(together: Worker) -> None:
+    rows, _ = run_together(together, "kills", "b", "c", "d", "e", "at-most-2")
+    assert rows[4:-4] == all_kept("b", "c", "d", "e")
+    assert ("at-most-2-0", "filtered", "too_short") in rows, "only in a batch of more than two"
+
+
 @pytest.mark.parametrize("name", ["open-kills", "open-hangs"])
 def test_clips_that_wait_for_a_batch_are_not_to_blame_for_a_record_that_is_opened_meanwhile(
     together: Worker, name: str

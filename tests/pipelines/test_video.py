@@ -12,9 +12,10 @@ import pytest
 from pipelines import video
 from pipelines.config import load_config
 from pipelines.inspect.lint_sample import check_sample
-from pipelines.video import VideoOpener, decode_clip, sample_builder, split_video
+from pipelines.video import VideoOpener, decode_clip, sample_builder, split_video, video_recipe
 from pipelines.video_marks import find_objects, mark
 from schemas.config import RegionObjects, VideoJob
+from schemas.errors import UserError
 from schemas.flow import CameraMotion, Clip, Judged, Marked, Motion, Picture, Regions, Rejected
 from tests import media
 from tests.scenes import Scene, fake_ref, fake_tracks, make_scene
@@ -236,7 +237,16 @@ def test_each_thing_that_moves_gets_one_mark_with_its_box_and_the_trace_of_its_t
         sample = sample_builder(config)(marked).sample
         moving = sorted((one for one in sample.marks if one.kind == "moving"), key=lambda one: one.region)
         assert [one.label for one in moving] == ["box", "crate"]
+        assert {one.proposer for one in sample.marks} == {"segments"}, "the boxes are its, not of the grid of points"
         for one, box in zip(moving, things, strict=True):
             np.testing.assert_allclose(one.box_xyxy, np.clip(box, 0, [*scene.clip.size_wh] * 2), atol=0.006)
             assert box[0] <= one.xy[0] <= box[2] and box[1] <= one.xy[1] <= box[3]
         assert {trace.mark for trace in sample.traces} == {one.id for one in moving}
+
+
+def test_weights_that_are_wrong_are_told_under_the_name_of_their_field(tmp_path: Path) -> None:
+    weights = tmp_path / "sam.pth"
+    weights.write_bytes(b"no weights")
+    config = job("objects.name=regions", "objects.proposer.name=sam", f"objects.proposer.weights={weights}")
+    with pytest.raises(UserError, match=r"^objects\.proposer\.weights: "):
+        video_recipe(config)
