@@ -203,6 +203,9 @@ class Worker:
             answer = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"
         except (EOFError, ConnectionError):
             answer = "the process ended at once"
+        if isinstance(answer, UserError):
+            self._end_child()
+            raise answer
         if not isinstance(answer, _Ready):
             self._end_child()
             raise UserError(f"a worker process could not start: {answer}")
@@ -237,7 +240,7 @@ def main(descriptor: int) -> None:
     try:
         recipe = build_recipe(config)
     except UserError as error:
-        connection.send(str(error))
+        connection.send(error)
         return
     except Exception as error:  # noqa: BLE001  told to the parent, which raises it
         connection.send(f"{type(error).__name__}: {error}")

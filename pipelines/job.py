@@ -58,7 +58,7 @@ def run(
         if not all(shard_is_whole(out, shard) for shard in plan.shard_names()):
             remove_ends(out)
         with watching(out, len(plan.shard_names()), lambda standing: _stop_early(standing, plan, config, out)) as seen:
-            _curate(config, out, plan, workers, beam_flags)
+            _curate_or_take_back(config, out, plan, workers, beam_flags)
         if store.exists(stop_uri(out)):
             failed = f"{seen.total('quarantined_records')} of the first {seen.total('records')}"
             raise TooMuchQuarantinedError(_too_much(out, failed, ""))
@@ -135,6 +135,16 @@ def _stop_early(standing: Standing, plan: Plan, config: JobConfig, out: str) -> 
         store.write_bytes(stop_uri(out), b"")
 
 
+def _curate_or_take_back(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: Sequence[str]) -> None:
+    """As `_curate`. After a mistake a plan from which nothing was made goes: the command put right makes its own."""
+    try:
+        _curate(config, out, plan, workers, beam_flags)
+    except UserError:
+        if not store.exists(store.join(out, FOLDER)):
+            store.remove(store.join(out, "plan", "plan.json"))
+        raise
+
+
 def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: Sequence[str]) -> None:
     """Runs the graph; with no `--runner` given, on the embedded one."""
     logging.disable(logging.WARNING)  # an import that warns of extras which this job does not need
@@ -153,13 +163,20 @@ def _curate(config: JobConfig, out: str, plan: Plan, workers: int, beam_flags: S
             _pipeline(flags) as pipeline,
         ):
             build_graph(pipeline, config, out, shards)
+    except UserError as error:
+        raise UserError(_without_place(str(error))) from error
     except RuntimeError as error:
         if "KeyboardInterrupt [while running" in str(error):
             raise KeyboardInterrupt from error
         known = _KNOWN_ERROR.search(told.getvalue() + str(error))  # the first to fail stops the others
         if known is None:
             raise
-        raise UserError(known.group(1).partition(" [while running")[0]) from error
+        raise UserError(_without_place(known.group(1))) from error
+
+
+def _without_place(message: str) -> str:
+    """What was raised in a graph, without the place that Beam adds."""
+    return message.partition(" [while running")[0]
 
 
 def _pipeline(flags: Sequence[str]) -> Any:

@@ -21,6 +21,15 @@ from schemas.errors import UserError
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes yes, no, on and off for words, as YAML 1.2 does: some parts are called so."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {
+        first: [(tag, form) for tag, form in forms if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def load(path: str, overrides: Sequence[str], package: str, not_configs: Collection[str] = ()) -> dict[str, Any]:
     """A config as plain values, read and overridden, for `checked`.
 
@@ -58,7 +67,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}; give a readable YAML file") from error
     if not isinstance(raw, dict):
@@ -125,7 +134,7 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
 def _value(text: str) -> Any:
     """A value in YAML; what is no YAML (`*.mp4`) or plain words (`clips #2`) stands for itself."""
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except (ValueError, RecursionError, yaml.YAMLError):
         return text
     return text if isinstance(value, str) and text[:1] not in ("'", '"') else value

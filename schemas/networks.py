@@ -6,13 +6,17 @@ they are (`sha256`) is: in what a dataset stores of its config, places are empty
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from schemas.fields import Config, Count, Share
 
 Weights = str
 """a file with weights: a path, a URL that is fetched once into a cache, or a name of WEIGHTS.md"""
-Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Sha256 = Annotated[
+    str,
+    BeforeValidator(lambda given: given.lower() if isinstance(given, str) else given),
+    Field(pattern=r"^([0-9a-f]{64})?$"),
+]
 """of that file; empty: it is worked out for a local file, and known for those of WEIGHTS.md"""
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 """auto: bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU"""
@@ -67,7 +71,7 @@ class CoTrackerTracker(Config):
     """CoTracker, from its own repository: installed, or a checkout by path."""
 
     name: Literal["cotracker"] = "cotracker"
-    model: Literal["3_offline", "3_online", "2"] = "3_offline"
+    model: Annotated[Literal["3_offline", "3_online", "2"], BeforeValidator(str)] = "3_offline"
     weights: Weights = ""
     sha256: Sha256 = ""
     precision: Precision = "auto"

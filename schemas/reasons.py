@@ -43,7 +43,8 @@ REGIONS = {
 
 QUARANTINED = {
     "crashed": "The process that worked on this died twice at the same place.",
-    "timeout": "The work made no progress for longer than run.deadline_s and was stopped.",
+    "timeout": "The work made no progress for longer than run.deadline_s and was stopped. A large network on a CPU may "
+    "take longer: raise it.",
     "error": "The input could not be read or processed; `error` says what happened.",
 }
 

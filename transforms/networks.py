@@ -122,7 +122,7 @@ def unreadable(weights: str, part: str, error: Exception) -> UserError:
     """What to raise where a file of weights can't be opened."""
     # torch.load itself puts the advice to run the file's code in front of what is wrong
     cause = error.__context__ if isinstance(error, UnpicklingError) else None
-    first = (str(cause or error).splitlines() or [type(error).__name__])[0]
+    first, _, _ = (str(cause or error).splitlines() or [type(error).__name__])[0].partition(". ")
     return UserError(
         f"{part}.weights: {weights} can't be opened: {first.removesuffix('.')}; "
         "it may be cut off (fetch it again) or another kind of file"

@@ -7,6 +7,7 @@ import pytest
 from pipelines.config import check_config, config_hash, differences, hashed_part, load_config
 from schemas.config import LucasKanadeTracker, ManifestSource, NoShots
 from schemas.errors import UserError
+from schemas.networks import CoTrackerTracker, NoGate
 
 
 @pytest.fixture
@@ -66,6 +67,14 @@ def test_a_mistake_is_one_line_with_field_value_and_cure(videos: Path, override:
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+def test_parts_of_networks_are_called_by_words_and_numbers(videos: Path) -> None:
+    config = load_config("video", [f"source.uris={videos}", "gate.name=off"])
+    assert config.gate == NoGate()
+    given = {"name": "cotracker", "model": 2, "sha256": "0A" * 32}
+    tracker = CoTrackerTracker.model_validate(given)
+    assert (tracker.model, tracker.sha256) == ("2", "0a" * 32)
 
 
 def test_every_mistake_has_a_line(videos: Path) -> None:

@@ -1,5 +1,6 @@
 """A record that kills or hangs its process costs itself, and nothing else is lost."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from pipelines.config import load_config
 from pipelines.driver import Done
 from pipelines.isolate import Worker
-from schemas.config import VideoJob
+from schemas.config import RegionObjects, VideoJob
 from schemas.errors import UserError
 from schemas.flow import Ref
+from schemas.networks import SamProposer
 from tests.jobs import FAST, write_scene
 from tests.scenes import fake_ref
 
@@ -188,3 +190,12 @@ def test_a_worker_that_is_closed_says_that_others_stopped_it(folder: Path) -> No
     worker.close()
     with pytest.raises(UserError, match="stopped together with another worker"):
         list(events)
+
+
+def test_a_mistake_that_the_child_finds_is_told_as_it_is(folder: Path) -> None:
+    weights = folder / "sam.pth"
+    weights.write_bytes(b"no weights")
+    part = SamProposer(weights=str(weights), sha256=hashlib.sha256(b"no weights").hexdigest())
+    wrong = config(folder).model_copy(update={"objects": RegionObjects(proposer=part)})
+    with pytest.raises(UserError, match=r"^objects\.proposer\.weights: "):
+        run(Worker(wrong), "a")

@@ -2,12 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pipelines import job, store
+from pipelines.config import load_config
 from pipelines.finish import finish
 from pipelines.spent import Spent, write_spent
+from schemas.errors import UserError
 from schemas.networks import CoTrackerTracker
 from tests.fixtures import make_dataset, video_tom
+from tests.jobs import write_scene
 
 TIME = "time      9.0 s of work after 1.0 s of start-up, bound by track (track 89%)"
 
@@ -54,3 +60,19 @@ def test_a_dataset_of_another_version_has_no_times_but_a_status(tmp_path: Path) 
     plan = json.loads(store.read_bytes(uri))
     store.write_bytes(uri, json.dumps({**plan, "config": {"recipe": "video", "unknown": 1}}).encode())
     assert "items     1 kept" in job.status(out)
+
+
+def test_after_a_mistake_that_shows_late_the_same_folder_takes_the_command_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config("video", [f"source.uris={write_scene(tmp_path / 'a.mp4')}"])
+    out = str(tmp_path / "out")
+
+    def fail(*_: Any) -> None:
+        raise UserError("tracker.weights: x can't be opened; give another [while running 'Curate/CurateShard']")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.graph.build_graph", fail)
+        with pytest.raises(UserError, match=r"give another$"):
+            job.run(config, out, workers=1)
+    assert job.run(config.model_copy(update={"seed": 1}), out, workers=1).records["kept"] == 1

@@ -99,3 +99,19 @@ def test_a_part_without_default_is_of_the_first_kind() -> None:
 )
 def test_differences_are_told_leaf_by_leaf(old: object, new: object, lines: list[str]) -> None:
     assert list(differences(old, new)) == lines
+
+
+@pytest.mark.parametrize("word", ["off", "on", "yes", "No"])
+def test_a_part_may_be_called_by_a_word_that_old_yaml_takes_for_a_truth(tmp_path: Path, word: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"gate: {{name: {word}}}\n")
+    assert load(str(own), [f"tracker.name={word}"], "pipelines.configs") == {
+        "gate": {"name": word},
+        "tracker": {"name": word},
+    }
+
+
+def test_truths_are_written_true_and_false(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("a: true\n")
+    assert load(str(own), ["b=False"], "pipelines.configs") == {"a": True, "b": False}
