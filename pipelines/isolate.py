@@ -201,7 +201,9 @@ class Worker:
         try:
             ours.send(self._config)
             answer = ours.recv() if ours.poll(_START_S) else f"no answer within {_START_S:g} s"
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError) as error:
+            if self._closed:
+                raise UserError(_STOPPED) from error
             answer = "the process ended at once"
         if isinstance(answer, UserError):
             self._end_child()

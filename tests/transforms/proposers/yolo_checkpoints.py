@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from transforms.proposers.yolo_weights import load_library
+
 needs_library = pytest.mark.skipif(find_spec("ultralytics") is None, reason="ultralytics is not installed: '.[yolo]'")
 
 
 def make_network(architecture: str, *, names: tuple[str, ...] = ("cat", "dog", "tap")) -> Any:
     """A network whose scores differ from place to place, in the middle of 0..1."""
+    load_library()  # imported plainly, the library puts functions of its own under those of others
     from ultralytics.nn import tasks
 
     settings = tasks.yaml_model_load(f"{architecture}.yaml")
