@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return _QUARANTINED
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; the same command goes on from here", file=sys.__stderr__)  # the other may be taken away
         return _INTERRUPTED
 
 

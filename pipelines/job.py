@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -191,14 +192,21 @@ def _pipeline(flags: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def _quiet(told: io.StringIO) -> Iterator[None]:
-    """Lets the embedded runner's threads print into `told`, not to the terminal, what they also raise."""
+    """Lets the embedded runner's threads print into `told`, not to the terminal, what they also raise.
+
+    After Ctrl-C for good: they are stopped in the middle of things, and say so until the process ends.
+    """
     logger = logging.getLogger("apache_beam")
-    level = logger.level
+    level, stream = logger.level, sys.stderr
     logger.setLevel(logging.CRITICAL)
+    sys.stderr = told
     try:
-        with contextlib.redirect_stderr(told):
-            yield
+        yield
+    except KeyboardInterrupt:
+        stream = told
+        raise
     finally:
+        sys.stderr = stream
         logger.setLevel(level)
 
 
