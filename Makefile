@@ -26,7 +26,8 @@ setup: .venv/base
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/base
 
-# lock files hold all that there is: what packages ask for is not looked at. uv takes seconds where pip takes minutes; pip is there if uv can't be had
+# lock files hold all that there is: what packages ask for is not looked at. uv takes seconds where pip takes minutes;
+# pip is there if uv can't be had
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv .venv
 $(BIN)/python -m pip install -q --disable-pip-version-check uv || true

@@ -35,7 +35,7 @@ from bench.generated import (
     write_dataset,
 )
 from bench.report import Figure, machine, markdown, table
-from bench.trace_sheet import stored_answer, trace_sheet, ways_of
+from bench.trace_sheet import question_after, stored_answer, trace_sheet, ways_of
 from model.answers import parse_point
 from model.chat import SYSTEM, Role
 from model.checkpoint import empty_magma, fill, save_magma
@@ -69,6 +69,7 @@ _BATCH = 50
 _MAX_NEW_TOKENS = 160
 _DRAWN = 6
 _KINDS: tuple[TurnKind, ...] = ("grounding", "tom", "som")
+"""of the questions about a scene with marks, in order"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,25 +156,10 @@ def _texts(data: str) -> Iterator[str]:
 
 
 def questions(item: Item) -> Iterator[Chat]:
-    """Which thing moves; then, each with the right answer to that before it, its trace and the places of all marks."""
-    yield from (asked(item, kind) for kind in _KINDS if kind in item.sample.tasks)
-
-
-def asked(item: Item, kind: TurnKind) -> Chat:
-    """The chat of a stored sample up to its question of a kind, without those of other kinds between it and the first.
-
-    The answer to the first question is the stored one.
-    """
-    exchanges = exchanges_of(item.sample)
-    (wanted,) = (exchange for exchange in exchanges if exchange.kind == kind)
-    spoken = [wanted] if wanted is exchanges[0] else [exchanges[0], wanted]
-    turns = [turn for exchange in spoken for turn in exchange.turns]
-    return Chat(
-        messages=[{"role": turn.role, "content": turn.content} for turn in turns[:-1]],
-        images=[item.images[image.member] for exchange in spoken for image in exchange.images],
-        action_ids=[],
-        num_crops=item.sample.max_crops,
-    )
+    """Which thing moves; then, each after the right answer to that alone, its trace and the places of all marks."""
+    first, *others = exchanges_of(item.sample)
+    yield question_after(item, [first])
+    yield from (question_after(item, [first, other]) for other in others)
 
 
 def _in_batches(ask: partial[list[str]], chats: Sequence[Chat]) -> list[str]:

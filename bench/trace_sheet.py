@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from model.answers import parse_traces
 from schemas.flow import Float
 from schemas.sample import MARKED_MEMBER, TurnKind
-from train.chats import Chat, Pixels, exchanges_of
+from train.chats import Chat, Exchange, Pixels, exchanges_of
 from train.evaluate import Item
 from transforms.drawing import draw_traces
 from transforms.traces import from_bins
@@ -35,7 +35,11 @@ class Ways:
 
 def last_question(item: Item) -> Chat:
     """The chat up to the last question of a stored sample; the answers before it are the stored ones."""
-    exchanges = exchanges_of(item.sample)
+    return question_after(item, exchanges_of(item.sample))
+
+
+def question_after(item: Item, exchanges: Sequence[Exchange]) -> Chat:
+    """The chat of some exchanges of a stored sample, up to the question of the last one."""
     turns = [turn for exchange in exchanges for turn in exchange.turns]
     return Chat(
         messages=[{"role": turn.role, "content": turn.content} for turn in turns[:-1]],
